@@ -1,0 +1,131 @@
+"""Options: frozen values, resolved once at the edge. Defaults < TOML < environment < arguments."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from polyseek.core.errors import ConfigError
+from polyseek.core.types import Modality
+
+CONFIG_FILE = "polyseek.toml"
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What holds for a whole process.
+
+    Attributes:
+        home: Where model files are cached (``POLYSEEK_HOME``).
+        offline: Never reach the network (``POLYSEEK_OFFLINE=1``).
+        collection: Default collection (``POLYSEEK_COLLECTION``).
+        threads: Inference threads; 0 for all cores (``POLYSEEK_THREADS``).
+    """
+
+    home: Path = field(default_factory=lambda: user_cache_path("polyseek", appauthor=False))
+    offline: bool = False
+    collection: str = ".polyseek"
+    threads: int = 0
+
+    @property
+    def models(self) -> Path:
+        """Folder of the cached model files."""
+        return self.home / "models"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexOptions:
+    """How a source is ingested.
+
+    Attributes:
+        include: Only paths that match one of these .gitignore-style patterns; empty for all.
+        exclude: Leave out paths that match one of these .gitignore-style patterns.
+        metadata: CSV, JSONL or Parquet file with one row per asset, joined on its `path` column.
+        keep_deleted: Keep assets that are no longer in the source.
+        workers: Decode processes; 0 for one per core.
+        timeout_s: Time one asset may take to decode.
+        passage_chars: Longest passage a text is split into, in characters.
+    """
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    metadata: Path | None = None
+    keep_deleted: bool = False
+    workers: int = 0
+    timeout_s: float = 60.0
+    passage_chars: int = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """What a search returns.
+
+    Attributes:
+        limit: Number of hits.
+        modalities: Which segments to search; empty for all the collection has.
+        filter: SQL-like condition on metadata, e.g. ``year >= 2020 AND folder = 'trip'``.
+    """
+
+    limit: int = 10
+    modalities: Sequence[Modality] = ()
+    filter: str | None = None
+
+
+def resolve_settings(
+    environment: Mapping[str, str] | None = None, *, config: Path | None = None
+) -> Settings:
+    """Settings from `polyseek.toml` in the working folder and ``POLYSEEK_*`` variables.
+
+    Args:
+        environment: Defaults to the process environment.
+        config: The TOML file; defaults to ``polyseek.toml`` in the working folder, if there.
+
+    Raises:
+        ConfigError: A key is unknown or a value has the wrong type; names the file or variable.
+    """
+    environment = os.environ if environment is None else environment
+    given: dict[str, Any] = {}
+    for key, value in _read_toml(config or Path(CONFIG_FILE), required=config is not None).items():
+        given[key] = _convert(key, value, where=str(config or CONFIG_FILE))
+    for key in _TYPES:
+        name = f"POLYSEEK_{key.upper()}"
+        if name in environment:
+            given[key] = _convert(key, environment[name], where=name)
+    return replace(Settings(), **given)
+
+
+_TYPES = {"home": Path, "offline": bool, "collection": str, "threads": int}
+assert set(_TYPES) == {f.name for f in fields(Settings)}  # noqa: S101 - guards the table above
+
+
+def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"{path}: no such configuration file") from None
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+
+
+def _convert(key: str, value: object, *, where: str) -> object:
+    if key not in _TYPES:
+        raise ConfigError(f"{where}: unknown setting '{key}'; known: {', '.join(sorted(_TYPES))}")
+    kind, text = _TYPES[key], str(value).strip()
+    if kind is bool and text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    if kind is int and text.isdecimal():
+        return int(text)
+    if kind is Path and text:
+        return Path(text).expanduser()
+    if kind is str and text:
+        return text
+    raise ConfigError(f"{where}: '{value}' is no {kind.__name__} for setting '{key}'")

@@ -1,0 +1,152 @@
+"""Every protocol of polyseek, on one page.
+
+Capabilities are data (``encoder.info.towers``, ``decoder.suffixes``), never `NotImplementedError`.
+Conformance suites for third-party implementations live in `polyseek.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol
+
+from polyseek.core.errors import AssetError
+from polyseek.core.filters import FieldType
+from polyseek.core.types import (
+    Asset,
+    AssetRecord,
+    Candidates,
+    Embeddings,
+    EncoderInfo,
+    Manifest,
+    Media,
+    Modality,
+    Prepared,
+    Retrieval,
+    Role,
+    Segment,
+    SegmentBatch,
+)
+
+
+class Source(Protocol):
+    """Lists assets and opens their bytes. Picklable: workers open assets themselves."""
+
+    def list(self) -> Iterator[Asset | AssetError]:
+        """Every asset below the root, in a stable order.
+
+        An unreadable part is yielded as an `AssetError` whose uri is a prefix of the uris it hides.
+
+        Raises:
+            SourceError: The root itself is missing or unreadable.
+        """
+        ...
+
+    def open(self, asset: Asset) -> BinaryIO:
+        """The asset's bytes, seekable. Raises `AssetError`."""
+        ...
+
+    def covers(self, uri: str) -> bool:
+        """Whether an asset with this uri would be listed here if it existed."""
+        ...
+
+
+class Decoder(Protocol):
+    """Bytes -> signals. Picklable; runs in a worker process."""
+
+    suffixes: frozenset[str]
+    """File name endings it reads, lower case, with the dot."""
+
+    def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
+        """The asset's streams. Raises `DecodeError`."""
+        ...
+
+
+class Segmenter(Protocol):
+    """Signal -> segments. Picklable; runs in a worker process."""
+
+    modality: Modality
+
+    def split(self, asset: Asset, media: Media) -> Iterator[Segment]:
+        """Retrievable pieces, each with its signal, in order."""
+        ...
+
+
+class Encoder(Protocol):
+    """Towers that share one space."""
+
+    @property
+    def info(self) -> EncoderInfo:
+        """Name, revision, dimensions and preprocessing."""
+        ...
+
+    def encode(self, modality: Modality, batch: Sequence[Prepared], *, role: Role) -> Embeddings:
+        """Embed prepared signals of one modality; row i does not depend on the rest of the batch.
+
+        Raises:
+            EncoderError: The modality has no tower, or the model files cannot be loaded.
+        """
+        ...
+
+
+class StoreReader(Protocol):
+    """The reading half of a collection's store."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the collection was made with."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Grows with every committed write, also by other processes."""
+        ...
+
+    def fields(self) -> Mapping[str, FieldType]:
+        """Metadata fields that filters may name, with their types."""
+        ...
+
+    def records(self) -> Iterable[AssetRecord]:
+        """Every asset the collection remembers."""
+        ...
+
+    def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:
+        """The stored segments of these assets with their embeddings, one batch per modality."""
+        ...
+
+    def search(self, request: Retrieval) -> Candidates:
+        """Nearest segments, best first.
+
+        Raises:
+            InvalidFilterError: The filter names an unknown field or a value of another type.
+            DimensionError: The vector has another length than the space.
+        """
+        ...
+
+
+class StoreWriter(Protocol):
+    """The writing half. Only call within `writing()`."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Exclusive right to write. Raises `CollectionBusyError` when another process has it."""
+        ...
+
+    def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
+        """Replace all segments of these assets by those in `batches`, then record the assets.
+
+        Killed at any point, the same call again leaves the same rows: an asset is recorded only
+        after its segments are durable, and its segments never appear twice.
+        """
+        ...
+
+    def delete(self, uris: Sequence[str]) -> None:
+        """Forget these assets and their segments."""
+        ...
+
+    def optimize(self) -> None:
+        """Compact small writes, drop old versions, and build or refresh search indexes."""
+        ...
+
+
+class Store(StoreReader, StoreWriter, Protocol):
+    """A collection's rows: vectors, metadata and asset records."""

@@ -1,0 +1,391 @@
+"""The frozen values that rooms hand to each other.
+
+Arrays are NumPy: embeddings are float32, unit length, shape ``(n, dim)``; a higher score is always
+better.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from polyseek.core.filters import Filter
+
+MetadataValue: TypeAlias = "str | int | float | bool | datetime | list[str]"
+Metadata: TypeAlias = "Mapping[str, MetadataValue]"
+Floats: TypeAlias = "NDArray[np.float32]"
+
+Signal: TypeAlias = "str | Image | NDArray[np.generic]"
+"""Decoded content: a text, a picture, or (prepared for an encoder) an array."""
+
+Prepared: TypeAlias = "str | NDArray[np.generic]"
+"""A signal after an encoder's preprocessing: a text, or an array of the tower's input shape."""
+
+
+class Modality(StrEnum):
+    """What a segment is made of."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+class Role(StrEnum):
+    """Which side of a search a signal is on; some encoders treat the two differently."""
+
+    QUERY = "query"
+    DOCUMENT = "document"
+
+
+class Space(StrEnum):
+    """Which embedding of a segment is compared."""
+
+    SHARED = "shared"
+    """The space all modalities share."""
+
+    TOWER = "tower"
+    """The tower's own space: for queries of the segment's own modality."""
+
+
+class SpanUnit(StrEnum):
+    """What a span counts."""
+
+    CHARACTERS = "characters"
+    ROW = "row"
+    PAGE = "page"
+    SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Where in its asset a segment lies: ``[start, end)`` in `unit`; rows and pages count from 1."""
+
+    unit: SpanUnit
+    start: float
+    end: float
+
+    def key(self) -> str:
+        """A text that two spans share exactly when they are equal."""
+        return f"{self.unit}:{self.start:.12g}-{self.end:.12g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One source file or stored object, as listed.
+
+    Attributes:
+        uri: Absolute and stable, e.g. ``file:///photos/a.jpg``.
+        path: Path below the source's root, with ``/`` separators.
+        size_bytes: Length of the content.
+        modified: Time of the last change, UTC.
+        etag: Changes whenever the content or the metadata beside it may have changed; cheap.
+        metadata: What the listing knows: sidecar and manifest fields.
+    """
+
+    uri: str
+    path: str
+    size_bytes: int
+    modified: datetime
+    etag: str
+    metadata: Metadata = field(default_factory=dict)
+
+
+class AssetStatus(StrEnum):
+    """How far an asset has come."""
+
+    INDEXED = "indexed"
+    PARTIAL = "partial"
+    PENDING = "pending"
+    FAILED = "failed"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetRecord:
+    """What a collection remembers about one asset.
+
+    Attributes:
+        uri: The asset's uri.
+        status: How far it has come.
+        reason: Why it failed or is partial; None otherwise.
+        modality: Modality of its segments; None while unknown.
+        etag: The asset's etag when it was last ingested.
+        content_hash: Hex digest of the bytes; None when they were never read.
+        size_bytes: Length of the content.
+        segments: Number of segments stored.
+    """
+
+    uri: str
+    status: AssetStatus
+    reason: str | None = None
+    modality: Modality | None = None
+    etag: str
+    content_hash: str | None = None
+    size_bytes: int
+    segments: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """One decoded stream of an asset, before it is cut into segments.
+
+    Attributes:
+        modality: What `signal` is.
+        signal: The decoded content.
+        span: Where in the asset it lies, for a stream that is a part (a row of a table).
+        metadata: What the decoder read from the file.
+    """
+
+    modality: Modality
+    signal: Signal
+    span: Span | None = None
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A retrievable piece of an asset.
+
+    Attributes:
+        asset_uri: The asset it is a piece of.
+        modality: What it is made of.
+        span: Where in the asset it lies; None for the whole asset.
+        text: The words in it (the passage itself for text); None when there are none.
+        metadata: Filterable fields.
+        signal: What the encoder sees; never stored.
+    """
+
+    asset_uri: str
+    modality: Modality
+    span: Span | None = None
+    text: str | None = None
+    metadata: Metadata = field(default_factory=dict)
+    signal: Signal | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def id(self) -> str:
+        """32 hex digits that depend on uri, modality and span alone."""
+        key = "\n".join([self.asset_uri, self.modality, self.span.key() if self.span else ""])
+        return hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """What an encoder makes of n signals of one modality.
+
+    Attributes:
+        shared: ``(n, dim)`` float32, unit length: the space all modalities share.
+        tower: ``(n, tower_dim)`` float32, unit length: the tower's own space.
+    """
+
+    shared: Floats
+    tower: Floats
+
+    def __len__(self) -> int:
+        return len(self.shared)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentBatch:
+    """Encoded segments of one modality: ``segments[i]`` has row i of both embeddings."""
+
+    modality: Modality
+    segments: Sequence[Segment]
+    embeddings: Embeddings
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+
+Prepare: TypeAlias = Callable[["Signal"], "Prepared"]
+"""An encoder's preprocessing of one signal. Picklable: it runs in the decode workers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tower:
+    """One modality's half of an encoder.
+
+    Attributes:
+        dim: Length of the tower's own embedding.
+        prepare: Preprocessing of one signal, picklable and free of the inference runtime.
+        batch_size: Signals per call at which the tower runs fastest.
+    """
+
+    dim: int
+    prepare: Prepare
+    batch_size: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderInfo:
+    """What an encoder can do and which exact one it is.
+
+    Attributes:
+        name: Catalogue name.
+        revision: Changes whenever embeddings change; part of the collection's manifest.
+        dim: Length of a shared-space embedding.
+        towers: One per modality it encodes.
+        checksums: SHA-256 by file name of every file that decides the embeddings.
+    """
+
+    name: str
+    revision: str
+    dim: int
+    towers: Mapping[Modality, Tower]
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Which encoder and format a collection was made with.
+
+    Attributes:
+        format_version: Of the collection's layout.
+        encoder: Encoder name.
+        revision: Encoder revision.
+        dim: Length of a shared-space embedding.
+        tower_dims: Length of a tower embedding, by modality.
+        checksums: SHA-256 of the encoder's files, by name.
+    """
+
+    format_version: int
+    encoder: str
+    revision: str
+    dim: int
+    tower_dims: Mapping[Modality, int]
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is looked for.
+
+    Attributes:
+        modality: Of the signal.
+        signal: A text or a decoded picture.
+        label: How to show the query: the text itself, or a path.
+    """
+
+    modality: Modality
+    signal: Signal
+    label: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Retrieval:
+    """A nearest-neighbour request to a store.
+
+    Attributes:
+        vector: ``(dim,)`` float32, unit length.
+        modality: The segments to search.
+        space: Which of their embeddings to compare.
+        limit: How many candidates to return.
+        filter: Applied before the search: a filtered search is as exact as an unfiltered one.
+    """
+
+    vector: Floats
+    modality: Modality
+    space: Space = Space.SHARED
+    limit: int = 10
+    filter: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One retrieved segment. `rank` counts from 1; a higher `score` is better (cosine)."""
+
+    id: str
+    uri: str
+    modality: Modality
+    score: float
+    rank: int = 0
+    span: Span | None = None
+    text: str | None = None
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """A store's answer to a `Retrieval`.
+
+    Attributes:
+        hits: Best first.
+        tier: What answered, e.g. ``memory-exact``, ``lance-exact``, ``lance-ann``.
+        rows: Rows that were eligible: the modality's rows that pass the filter.
+        recall: Measured recall of an approximate tier against exact search; 1.0 for an exact one,
+            None where it was never measured.
+    """
+
+    hits: Sequence[Hit]
+    tier: str
+    rows: int
+    recall: float | None = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An asset that is not fully searchable, and why."""
+
+    uri: str
+    status: AssetStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What one ingest run did, in assets.
+
+    Attributes:
+        added: New assets indexed.
+        updated: Changed assets indexed again.
+        moved: Assets that took over the embeddings of equal content.
+        skipped: Unchanged assets.
+        deleted: Assets no longer in the source, removed from the collection.
+        segments: Segments written.
+        failures: Assets recorded as failed, partial or unsupported in this run.
+        interrupted: True when the run was stopped early; the next run goes on from there.
+        elapsed_s: Wall time in seconds.
+    """
+
+    added: int = 0
+    updated: int = 0
+    moved: int = 0
+    skipped: int = 0
+    deleted: int = 0
+    segments: int = 0
+    failures: Sequence[Failure] = ()
+    interrupted: bool = False
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Which assets a search could not see: `searched`, `failed` and `pending` count assets."""
+
+    searched: int
+    failed: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a long operation is. `total` is None while unknown; `label` names the current item."""
+
+    stage: str
+    done: int
+    total: int | None
+    label: str = ""
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
