@@ -7,6 +7,8 @@
     │   ├── UnknownPluginError
     │   └── MissingExtraError
     ├── SourceError                     a folder, bucket or listing cannot be read
+    │   ├── SourceNotFoundError
+    │   └── EmptySourceError
     ├── AssetError(uri)                 one asset failed; collected, the run goes on
     │   ├── UnsupportedMediaError
     │   └── DecodeError
@@ -54,6 +56,14 @@ class MissingExtraError(ConfigError):
 
 class SourceError(PolyseekError):
     """A folder, bucket or listing cannot be read."""
+
+
+class SourceNotFoundError(SourceError):
+    """There is no folder or file of that name."""
+
+
+class EmptySourceError(SourceError):
+    """The source lists nothing to index."""
 
 
 class AssetError(PolyseekError):

@@ -15,6 +15,7 @@ from polyseek.core.filters import FieldType
 from polyseek.core.types import (
     Asset,
     AssetRecord,
+    AssetStatus,
     Candidates,
     Embeddings,
     EncoderInfo,
@@ -108,6 +109,10 @@ class StoreReader(Protocol):
 
     def records(self) -> Iterable[AssetRecord]:
         """Every asset the collection remembers."""
+        ...
+
+    def counts(self) -> Mapping[tuple[AssetStatus, Modality | None], int]:
+        """Number of assets by status and modality; cheap enough to ask at every search."""
         ...
 
     def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:

@@ -1,0 +1,1 @@
+"""The search road: query -> embedding -> candidates per modality -> one ranked list."""

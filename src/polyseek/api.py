@@ -1,0 +1,303 @@
+"""Collections: the public face that wires the rooms together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from polyseek.core import plugins
+from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_settings
+from polyseek.core.errors import (
+    CollectionNotFoundError,
+    ConfigError,
+    EmptySourceError,
+    IncompatibleCollectionError,
+)
+from polyseek.core.filters import FieldType
+from polyseek.core.protocols import Encoder, Store
+from polyseek.core.types import (
+    AssetStatus,
+    EncoderInfo,
+    Failure,
+    Hit,
+    IngestReport,
+    Manifest,
+    Modality,
+    ProgressCallback,
+)
+from polyseek.search.results import Results
+
+FORMAT_VERSION = 1
+DEFAULT_ENCODER = "mini"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a collection holds.
+
+    Attributes:
+        location: Where it is stored.
+        encoder: Name and revision of its encoder.
+        assets: Number of assets by status.
+        modalities: Number of searchable assets by modality.
+        failures: Assets that are not fully searchable, with the reason.
+    """
+
+    location: str
+    encoder: str
+    assets: Mapping[AssetStatus, int]
+    modalities: Mapping[Modality, int]
+    failures: Sequence[Failure]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "location": self.location,
+            "encoder": self.encoder,
+            "assets": {str(status): self.assets.get(status, 0) for status in AssetStatus},
+            "modalities": {str(modality): n for modality, n in self.modalities.items()},
+            "failures": [
+                {"uri": f.uri, "status": str(f.status), "reason": f.reason} for f in self.failures
+            ],
+        }
+
+
+class Collection:
+    """A named, searchable set of assets with one encoder. Made by `open`."""
+
+    def __init__(self, location: str, *, store: Store, encoder: Encoder) -> None:
+        self.location = location
+        self._store = store
+        self._encoder = encoder
+
+    def __repr__(self) -> str:
+        return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
+
+    def __len__(self) -> int:
+        """Number of searchable assets."""
+        searchable = (AssetStatus.INDEXED, AssetStatus.PARTIAL)
+        return sum(n for (status, _), n in self._store.counts().items() if status in searchable)
+
+    def add(
+        self,
+        *sources: str | Path,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> IngestReport:
+        """Index folders or files; unchanged assets are skipped, deleted ones removed.
+
+        Args:
+            sources: Folders or files.
+            progress: Called with every step.
+            options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
+                ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``.
+
+        Raises:
+            SourceError: A source is missing, unreadable or holds nothing to index.
+            ConfigError: An option is unknown.
+        """
+        from polyseek.ingest.pipeline import ingest
+
+        chosen = _options(IndexOptions, options)
+        total = IngestReport()
+        for source in [_file_source(path, chosen) for path in sources]:
+            report = ingest(
+                source,
+                encoder=self._encoder,
+                store=self._store,
+                options=chosen,
+                progress=progress,
+            )
+            total = _merge(total, report)
+            if total.interrupted:
+                break
+        return total
+
+    def search(
+        self,
+        query: str | Path | Any,
+        *,
+        limit: int = 10,
+        modalities: Sequence[str] = (),
+        filter: str | None = None,  # noqa: A002 - the name users of search tools expect
+    ) -> Results:
+        """Rank everything in the collection for a query of any modality.
+
+        Args:
+            query: A text, a path or URL of a media file, or a PIL image. A string is a path when
+                it names an existing file or contains a slash; ``text:...`` forces text.
+            limit: Number of hits.
+            modalities: Which segments to search; empty for all.
+            filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
+
+        Returns:
+            Hits, best first. Their `score` is a cosine; higher is better.
+
+        Raises:
+            QueryError: The query cannot be read or the options are wrong.
+        """
+        from polyseek.ingest.term import read_query
+        from polyseek.search.pipeline import search
+
+        return search(
+            read_query(query),
+            encoder=self._encoder,
+            store=self._store,
+            options=SearchOptions(
+                limit=limit, modalities=_modalities(modalities), filter=filter or None
+            ),
+            preview=thumbnail,
+        )
+
+    def fields(self) -> Mapping[str, FieldType]:
+        """Metadata fields that filters may name, with their types."""
+        return self._store.fields()
+
+    def status(self) -> Status:
+        """Counts by status and modality, and every failure with its reason."""
+        assets: dict[AssetStatus, int] = {}
+        modalities: dict[Modality, int] = {}
+        for (status, modality), count in sorted(self._store.counts().items(), key=str):
+            assets[status] = assets.get(status, 0) + count
+            if modality and status in (AssetStatus.INDEXED, AssetStatus.PARTIAL):
+                modalities[modality] = modalities.get(modality, 0) + count
+        manifest = self._store.manifest
+        return Status(
+            location=self.location,
+            encoder=f"{manifest.encoder}@{manifest.revision}",
+            assets=assets,
+            modalities=modalities,
+            failures=list(self._failures()),
+        )
+
+    def _failures(self) -> Iterator[Failure]:
+        for record in self._store.records():
+            if record.reason:
+                yield Failure(uri=record.uri, status=record.status, reason=record.reason)
+
+
+def open(  # noqa: A001 - polyseek.open reads like gzip.open
+    location: str | Path | None = None,
+    *,
+    encoder: str | None = None,
+    create: bool = True,
+    resident: bool = True,
+    settings: Settings | None = None,
+) -> Collection:
+    """Open a collection, or create it when there is none.
+
+    Args:
+        location: Folder of the collection; defaults to ``./.polyseek`` (``POLYSEEK_COLLECTION``).
+        encoder: Encoder of a new collection (default ``mini``); for an existing one it must be
+            the encoder the collection was made with.
+        create: Whether to create a missing collection.
+        resident: Search a copy in memory (for long-lived processes) instead of asking the store.
+        settings: Defaults to `polyseek.toml` and the environment.
+
+    Raises:
+        CollectionNotFoundError: There is none and `create` is False.
+        IncompatibleCollectionError: It was made with another encoder or a newer format.
+    """
+    settings = settings or resolve_settings()
+    where = str(Path(location or settings.collection).expanduser())
+    backend = plugins.load("store", "lance")
+    try:
+        store: Store = backend.open(where, resident=resident)
+    except CollectionNotFoundError:
+        if not create:
+            raise
+        chosen = _load_encoder(encoder or DEFAULT_ENCODER, settings)
+        store = backend.create(where, manifest_of(chosen.info))
+        if resident:
+            store = backend.open(where, resident=True)
+        return Collection(where, store=store, encoder=chosen)
+    name = store.manifest.encoder
+    if encoder not in (None, name):
+        raise IncompatibleCollectionError(
+            f"{where}: made with encoder '{name}', not '{encoder}'; leave the encoder out, "
+            "or index into another collection with -c"
+        )
+    chosen = _load_encoder(name, settings)
+    check_manifest(where, store.manifest, chosen.info)
+    return Collection(where, store=store, encoder=chosen)
+
+
+def manifest_of(info: EncoderInfo) -> Manifest:
+    """The manifest of a new collection for this encoder."""
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        encoder=info.name,
+        revision=info.revision,
+        dim=info.dim,
+        tower_dims={modality: tower.dim for modality, tower in info.towers.items()},
+        checksums=dict(info.checksums),
+    )
+
+
+def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
+    """Refuse to mix embeddings of two encoders.
+
+    Raises:
+        IncompatibleCollectionError: Anything that decides the embeddings differs.
+    """
+    expected = manifest_of(info)
+    for name in ("revision", "dim", "tower_dims", "checksums"):
+        made, now = getattr(manifest, name), getattr(expected, name)
+        if made != now:
+            raise IncompatibleCollectionError(
+                f"{where}: made with encoder '{info.name}' of {name} {made}, this polyseek has "
+                f"{now}; index the source into a new collection with -c"
+            )
+
+
+def thumbnail(hit: Hit) -> bytes | None:
+    """A small JPEG of an image hit, or None."""
+    from polyseek.ingest.term import preview
+
+    return preview(hit.uri) if hit.modality is Modality.IMAGE else None
+
+
+def _load_encoder(name: str, settings: Settings) -> Encoder:
+    load: Callable[[Settings], Encoder] = plugins.load("encoder", name)
+    return load(settings)
+
+
+def _file_source(path: str | Path, options: IndexOptions) -> Any:
+    make = plugins.load("source", "files")
+    return make(Path(path).expanduser(), options)
+
+
+def _options(kind: type[Any], given: Mapping[str, Any]) -> Any:
+    try:
+        return kind(**given)
+    except TypeError as error:
+        known = ", ".join(kind.__dataclass_fields__)
+        raise ConfigError(f"unknown option: {error}; known: {known}") from None
+
+
+def _modalities(names: Sequence[str]) -> tuple[Modality, ...]:
+    found = []
+    for name in [names] if isinstance(names, str) else names:
+        with suppress(ValueError):
+            found.append(Modality(name))
+            continue
+        raise ConfigError(f"unknown modality '{name}'; known: {', '.join(Modality)}")
+    return tuple(found)
+
+
+def _merge(a: IngestReport, b: IngestReport) -> IngestReport:
+    return replace(
+        a,
+        added=a.added + b.added,
+        updated=a.updated + b.updated,
+        moved=a.moved + b.moved,
+        skipped=a.skipped + b.skipped,
+        deleted=a.deleted + b.deleted,
+        segments=a.segments + b.segments,
+        failures=[*a.failures, *b.failures],
+        interrupted=a.interrupted or b.interrupted,
+        elapsed_s=a.elapsed_s + b.elapsed_s,
+    )

@@ -1,0 +1,189 @@
+"""The commands. Each one parses its arguments, calls `polyseek.api` and renders the answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from polyseek.cli import exits, models
+from polyseek.core.errors import ConfigError
+
+app = typer.Typer(
+    name="polyseek",
+    help="Search images and texts with a query of any modality.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(models.app, name="models")
+
+CollectionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--collection",
+        "-c",
+        metavar="FOLDER",
+        help="The collection (default: .polyseek, or POLYSEEK_COLLECTION).",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from polyseek import __version__
+
+        typer.echo(f"polyseek {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Search images and texts with a query of any modality."""
+
+
+@app.command()
+def index(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Folders or files.")],
+    *,
+    collection: CollectionOption = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Encoder of a new collection (default: mini).")
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only these paths (as in .gitignore); repeatable."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Not these paths (as in .gitignore); repeatable."),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV, JSONL or Parquet with a 'path' column."),
+    ] = None,
+    keep_deleted: Annotated[
+        bool, typer.Option("--keep-deleted", help="Keep assets that are gone from the source.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Decode processes; 0: one per core.")] = 0,
+    as_json: JsonOption = False,
+) -> int:
+    """Index folders and files; run it again to pick up what changed."""
+    from polyseek import api
+    from polyseek.cli import render
+    from polyseek.cli.progress import progress_bar
+
+    opened = api.open(collection, encoder=encoder, resident=False)
+    with progress_bar() as progress:
+        report = opened.add(
+            *sources,
+            progress=progress,
+            include=include or (),
+            exclude=exclude or (),
+            metadata=metadata,
+            keep_deleted=keep_deleted,
+            workers=workers,
+        )
+    if as_json:
+        _print_json(render.report_dict(report))
+    else:
+        render.report(report, location=opened.location)
+    return exits.INTERRUPTED if report.interrupted else exits.OK
+
+
+@app.command()
+def search(
+    term: Annotated[
+        str,
+        typer.Argument(help="A text, or a path or URL of an image or text file (text:... for text)"),
+    ],
+    *,
+    collection: CollectionOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Number of hits.")] = 10,
+    modality: Annotated[
+        str | None, typer.Option(metavar="LIST", help="What to search, e.g. image,text.")
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="SQL", help="""Condition, e.g. "year >= 2020"."""),
+    ] = None,
+    as_json: JsonOption = False,
+    paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
+    grid: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a contact sheet (HTML with thumbnails)."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how each modality was searched.")
+    ] = False,
+) -> None:
+    """Search with a text, an image or a text file."""
+    from polyseek import api
+    from polyseek.cli import render
+
+    results = api.open(collection, create=False, resident=False).search(
+        term,
+        limit=limit,
+        modalities=[name.strip() for name in modality.split(",")] if modality else (),
+        filter=condition,
+    )
+    if grid:
+        _write_grid(grid, results)
+    if as_json:
+        _print_json(results.to_dict(explain=explain))
+    elif paths:
+        render.paths(results)
+    else:
+        render.results(results, explain=explain)
+        if grid:
+            typer.echo(f"contact sheet: {grid}")
+
+
+@app.command()
+def status(*, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+    """Show what a collection holds and which assets failed."""
+    from polyseek import api
+    from polyseek.cli import render
+
+    found = api.open(collection, create=False, resident=False).status()
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        render.status(found)
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Your own folder; leave out for a small public corpus.")
+    ] = None,
+    *,
+    to: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where to put the corpus and the collection.")
+    ] = Path("polyseek-demo"),
+) -> int:
+    """Index a small real corpus and search it in every direction."""
+    from polyseek.cli.demo import run
+
+    return run(folder, to=to)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _write_grid(path: Path, results: Any) -> None:
+    from polyseek.search.sheet import page
+
+    try:
+        path.write_text(page(results), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--grid {path}: cannot be written: {error.strerror}") from error

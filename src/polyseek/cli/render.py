@@ -1,0 +1,174 @@
+"""Answers as people read them in a terminal."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from polyseek.api import Status
+from polyseek.core.types import AssetStatus, Failure, Hit, IngestReport, SpanUnit
+from polyseek.search.results import Results
+
+SHOWN_FAILURES = 10
+THUMBNAIL_COLUMNS, THUMBNAIL_ROWS = 12, 5
+
+
+def report(done: IngestReport, *, location: str) -> None:
+    """Print what an ingest run did."""
+    console = Console(highlight=False)
+    counts = {
+        "added": done.added,
+        "updated": done.updated,
+        "moved": done.moved,
+        "unchanged": done.skipped,
+        "removed": done.deleted,
+    }
+    parts = ", ".join(f"{n:,} {word}" for word, n in counts.items() if n) or "nothing to do"
+    console.print(f"{escape(location)}: {parts} ({done.elapsed_s:.1f} s)")
+    if done.failures:
+        _failures(console, done.failures)
+    if done.interrupted:
+        console.print("Stopped early. Run the same command again to go on from here.")
+
+
+def report_dict(done: IngestReport) -> dict[str, Any]:
+    """JSON-ready form of an ingest report."""
+    return {**asdict(done), "elapsed_s": round(done.elapsed_s, 3)}
+
+
+def results(found: Results, *, explain: bool) -> None:
+    """Print hits as a table, with thumbnails where the terminal shows 24-bit colour."""
+    console = Console(highlight=False)
+    pictures = console.is_terminal and console.color_system == "truecolor"
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("#", justify="right")
+    table.add_column("score", justify="right")
+    table.add_column("modality")
+    if pictures:
+        table.add_column("", width=THUMBNAIL_COLUMNS)
+    table.add_column("where", overflow="fold", ratio=1)
+    for hit in found:
+        cells: list[str | Text] = [str(hit.rank), f"{hit.score:.3f}", hit.modality]
+        if pictures:
+            cells.append(_thumbnail(found.preview(hit) if found.preview else None))
+        table.add_row(*cells, _where(hit))
+    if found.hits:
+        console.print(table)
+    else:
+        console.print("No hits: nothing in the collection passes the modality and the filter.")
+    missing = [
+        f"{n:,} {word}"
+        for n, word in ((found.coverage.failed, "failed"), (found.coverage.pending, "pending"))
+        if n
+    ]
+    if missing:
+        console.print(f"Not searched: {', '.join(missing)} (polyseek status)", style="dim")
+    if explain:
+        _explain(console, found)
+
+
+def paths(found: Results) -> None:
+    """Print one path (or uri) per line, each once, best first."""
+    out = os.fsencode("".join(f"{where}\n" for where in dict.fromkeys(map(_raw_path, found))))
+    import sys
+
+    sys.stdout.flush()
+    sys.stdout.buffer.write(out)
+
+
+def status(found: Status) -> None:
+    """Print what a collection holds."""
+    console = Console(highlight=False)
+    console.print(f"{escape(found.location)}  (encoder {escape(found.encoder)})")
+    for modality, count in found.modalities.items():
+        console.print(f"  {count:>9,} {modality}")
+    for status_ in (AssetStatus.PENDING, AssetStatus.UNSUPPORTED, AssetStatus.FAILED):
+        if found.assets.get(status_):
+            console.print(f"  {found.assets[status_]:>9,} {status_}")
+    for failure in found.failures:
+        console.print(Text(f"{failure.status:<11} {local_path(failure.uri)}: {failure.reason}"))
+
+
+def local_path(uri: str) -> str:
+    """The path of a ``file:`` uri relative to the working folder when below it, else the uri.
+
+    Bytes that no text encoding explains are shown as ``?``.
+    """
+    raw = _path_of(uri)
+    if raw is None:
+        return uri
+    path = Path(raw)
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return "".join(c if c.isprintable() else "?" for c in str(path))
+
+
+def _path_of(uri: str) -> str | None:
+    parts = urlsplit(uri)
+    return os.fsdecode(unquote_to_bytes(parts.path)) if parts.scheme == "file" else None
+
+
+def _raw_path(hit: Hit) -> str:
+    return _path_of(hit.uri) or hit.uri
+
+
+def _where(hit: Hit) -> Text:
+    text = Text(local_path(hit.uri))
+    if hit.span:
+        unit = {SpanUnit.CHARACTERS: "char", SpanUnit.ROW: "row", SpanUnit.PAGE: "page"}
+        text.append(f"  {unit.get(hit.span.unit, hit.span.unit)} {hit.span.start:g}", style="dim")
+    if hit.text:
+        words = " ".join(hit.text.split())
+        text.append("\n" + (words if len(words) <= 160 else words[:159] + "…"), style="italic")
+    return text
+
+
+def _thumbnail(jpeg: bytes | None) -> Text:
+    """Half-block characters: two pixels per cell, in any terminal with 24-bit colour."""
+    if jpeg is None:
+        return Text("")
+    from PIL import Image
+
+    with Image.open(BytesIO(jpeg)) as image:
+        image.thumbnail((THUMBNAIL_COLUMNS, THUMBNAIL_ROWS * 2))
+        rgb = image.convert("RGB")
+    text = Text()
+    for y in range(0, rgb.height - 1, 2):
+        for x in range(rgb.width):
+            upper, lower = (
+                "#{:02x}{:02x}{:02x}".format(*rgb.getpixel((x, y + d)))  # type: ignore[misc]
+                for d in (0, 1)
+            )
+            text.append("▀", style=f"{upper} on {lower}")
+        text.append("\n")
+    return text
+
+
+def _failures(console: Console, failures: Any) -> None:
+    shown: list[Failure] = list(failures)[:SHOWN_FAILURES]
+    console.print(f"{len(failures):,} could not be (fully) read; polyseek status lists them:")
+    for failure in shown:
+        console.print(Text(f"  {local_path(failure.uri)}: {failure.reason}"))
+    if len(failures) > len(shown):
+        console.print(f"  and {len(failures) - len(shown):,} more")
+
+
+def _explain(console: Console, found: Results) -> None:
+    for step in found.plan:
+        recall = "never measured" if step.recall is None else f"{step.recall:.3f}"
+        console.print(
+            f"{step.modality}: {step.rows:,} segments in the {step.space} space, {step.tier}, "
+            f"recall {recall}, {step.elapsed_ms:.1f} ms",
+            style="dim",
+        )
+    times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in found.timings_ms.items())
+    console.print(f"milliseconds: {times}", style="dim")

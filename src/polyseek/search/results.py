@@ -1,0 +1,133 @@
+"""What a search returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias, overload
+
+from polyseek.core.types import Coverage, Hit, MetadataValue, Modality, Space, Span
+
+Preview: TypeAlias = Callable[[Hit], "bytes | None"]
+"""A small JPEG of a hit, or None where there is nothing to look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep:
+    """How one target modality was searched.
+
+    Attributes:
+        modality: The segments searched.
+        space: Which of their embeddings was compared.
+        tier: What answered, e.g. ``memory-exact`` or ``lance-ann``.
+        rows: Segments that were eligible after the filter.
+        recall: Recall of the tier against exact search; 1.0 when exact, None if never measured.
+        elapsed_ms: Wall time in milliseconds.
+    """
+
+    modality: Modality
+    space: Space
+    tier: str
+    rows: int
+    recall: float | None
+    elapsed_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results(Sequence[Hit]):
+    """Ranked hits, what they do not cover, and how they were found.
+
+    Attributes:
+        query: The query as shown to people.
+        hits: Best first, ranks from 1.
+        coverage: Assets searched, failed and still pending.
+        plan: One step per target modality.
+        timings_ms: Wall time by stage, in milliseconds.
+        preview: Makes a thumbnail of a hit, for notebooks and contact sheets.
+    """
+
+    query: str
+    hits: Sequence[Hit]
+    coverage: Coverage
+    plan: Sequence[PlanStep] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    preview: Preview | None = field(default=None, compare=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Hit]: ...
+    def __getitem__(self, index: int | slice) -> Hit | Sequence[Hit]:
+        return self.hits[index]
+
+    def to_dict(self, *, explain: bool = False) -> dict[str, Any]:
+        """JSON-ready form; `explain` adds the plan."""
+        answer: dict[str, Any] = {
+            "query": self.query,
+            "hits": [_hit_dict(hit) for hit in self.hits],
+            "coverage": {
+                "searched": self.coverage.searched,
+                "failed": self.coverage.failed,
+                "pending": self.coverage.pending,
+            },
+            "timings_ms": {stage: round(ms, 3) for stage, ms in self.timings_ms.items()},
+        }
+        if explain:
+            answer["plan"] = [_step_dict(step) for step in self.plan]
+        return answer
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.hits)} hits for {self.query!r}"]
+        for hit in self.hits:
+            words = f"  {' '.join((hit.text or '').split())[:60]}" if hit.text else ""
+            lines.append(f"{hit.rank:>3}  {hit.score:.3f}  {hit.modality:<5}  {hit.uri}{words}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from polyseek.search.sheet import fragment
+
+        return fragment(self)
+
+
+def _hit_dict(hit: Hit) -> dict[str, Any]:
+    return {
+        "rank": hit.rank,
+        "id": hit.id,
+        "uri": hit.uri,
+        "modality": str(hit.modality),
+        "score": round(hit.score, 6),
+        "span": _span_dict(hit.span),
+        "text": hit.text,
+        "metadata": {key: _plain(value) for key, value in hit.metadata.items()},
+    }
+
+
+def _span_dict(span: Span | None) -> dict[str, Any] | None:
+    if span is None:
+        return None
+    start, end = (int(v) if float(v).is_integer() else v for v in (span.start, span.end))
+    return {"unit": str(span.unit), "start": start, "end": end}
+
+
+def _step_dict(step: PlanStep) -> dict[str, Any]:
+    return {
+        "modality": str(step.modality),
+        "space": str(step.space),
+        "tier": step.tier,
+        "rows": step.rows,
+        "recall": step.recall,
+        "elapsed_ms": round(step.elapsed_ms, 3),
+    }
+
+
+def _plain(value: MetadataValue) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

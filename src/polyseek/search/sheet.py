@@ -1,0 +1,68 @@
+"""Results as self-contained HTML: a contact sheet file, and a fragment for notebooks."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from html import escape
+from urllib.parse import unquote, urlsplit
+
+from polyseek.core.types import Hit
+from polyseek.search.results import Results
+
+_STYLE = """
+.polyseek{font:14px/1.45 system-ui,sans-serif;color:#1c1c1e}
+.polyseek ol{list-style:none;margin:0;padding:0;display:grid;gap:14px;
+ grid-template-columns:repeat(auto-fill,minmax(200px,1fr))}
+.polyseek li{background:#f3f3f5;border-radius:8px;overflow:hidden;display:flex;
+ flex-direction:column}
+.polyseek img{width:100%;height:180px;object-fit:contain;background:#e4e4e8;display:block}
+.polyseek blockquote{margin:0;padding:10px 12px;height:160px;overflow:auto;background:#fff8e6}
+.polyseek p{margin:0;padding:8px 12px;overflow-wrap:anywhere}
+.polyseek small{color:#5d5d66}
+.polyseek a{color:inherit}
+@media (prefers-color-scheme:dark){.polyseek{color:#ececf0}.polyseek li{background:#26262b}
+ .polyseek img{background:#1b1b1f}.polyseek blockquote{background:#35301f}
+ .polyseek small{color:#a5a5b0}}
+"""
+
+
+def page(results: Results) -> str:
+    """A whole HTML page that needs no other file: thumbnails are inside."""
+    title = escape(results.query)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title} - polyseek</title>"
+        "<style>body{margin:24px}@media (prefers-color-scheme:dark){body{background:#161618}}"
+        f"</style>{fragment(results)}</html>\n"
+    )
+
+
+def fragment(results: Results) -> str:
+    """A `div` with the hits as a grid of cards."""
+    cards = "".join(_card(hit, _thumbnail(results, hit)) for hit in results)
+    c = results.coverage
+    return (
+        f'<div class="polyseek"><style>{_STYLE}</style>'
+        f"<h2>{escape(results.query)}</h2>"
+        f"<p><small>{len(results)} hits; {c.searched} assets searched, {c.failed} failed, "
+        f"{c.pending} pending</small></p><ol>{cards}</ol></div>"
+    )
+
+
+def _card(hit: Hit, thumbnail: bytes | None) -> str:
+    name = escape(unquote(urlsplit(hit.uri).path).rsplit("/", 1)[-1] or hit.uri)
+    if thumbnail:
+        data = b64encode(thumbnail).decode()
+        body = f'<img loading="lazy" alt="{name}" src="data:image/jpeg;base64,{data}">'
+    else:
+        body = f"<blockquote>{escape(hit.text or '')}</blockquote>"
+    return (
+        f"<li>{body}<p>{hit.rank}. "
+        f'<a href="{escape(hit.uri, quote=True)}">{name}</a><br>'
+        f"<small>{escape(hit.modality)} &middot; {hit.score:.3f}</small></p></li>"
+    )
+
+
+def _thumbnail(results: Results, hit: Hit) -> bytes | None:
+    return results.preview(hit) if results.preview else None
