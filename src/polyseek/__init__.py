@@ -1,9 +1,9 @@
 """Cross-modal retrieval: search images and texts with a query of any modality.
 
-    >>> import polyseek
-    >>> photos = polyseek.open("photos.polyseek")
-    >>> photos.add("~/Pictures")
-    >>> photos.search("sunset over the ocean", limit=10, modalities=["image"])
+>>> import polyseek
+>>> photos = polyseek.open("photos.polyseek")
+>>> photos.add("~/Pictures")
+>>> photos.search("sunset over the ocean", limit=10, modalities=["image"])
 """
 
 from importlib import import_module

@@ -13,7 +13,6 @@ from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_
 from polyseek.core.errors import (
     CollectionNotFoundError,
     ConfigError,
-    EmptySourceError,
     IncompatibleCollectionError,
 )
 from polyseek.core.filters import FieldType

@@ -103,7 +103,9 @@ def index(
 def search(
     term: Annotated[
         str,
-        typer.Argument(help="A text, or a path or URL of an image or text file (text:... for text)"),
+        typer.Argument(
+            help="A text, or a path or URL of an image or text file (text:... for text)"
+        ),
     ],
     *,
     collection: CollectionOption = None,

@@ -1,9 +1,21 @@
-"""Metadata filters: parsed from SQL-like text to a small typed tree."""
+"""Metadata filters: a small typed tree, and the check that gives it a collection's types.
+
+Stores compile the checked tree, never the user's text. Logic is SQL's: a comparison with a missing
+field is neither true nor false, and only rows for which the whole filter is true pass.
+"""
 
 from __future__ import annotations
 
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
+
+from polyseek.core.errors import InvalidFilterError
 
 
 class FieldType(StrEnum):
@@ -17,4 +29,211 @@ class FieldType(StrEnum):
     LIST = "list"
 
 
-Filter: TypeAlias = object
+class Operator(StrEnum):
+    """How a comparison compares."""
+
+    EQ = "="
+    NE = "!="
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+
+
+Literal: TypeAlias = "str | int | float | bool | datetime"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``field operator value``."""
+
+    field: str
+    operator: Operator
+    value: Literal
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """``field IN (values)``."""
+
+    field: str
+    values: tuple[Literal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """The field is missing; always true or false."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A text with ``%`` (any run) and ``_`` (any one character); a backslash makes them literal."""
+
+    field: str
+    pattern: str
+    ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """A list field contains this text."""
+
+    field: str
+    value: Literal
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All parts hold."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Any part holds."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part is false; unknown stays unknown."""
+
+    part: Filter
+
+
+Filter: TypeAlias = "Comparison | In | IsNull | Like | Has | And | Or | Not"
+
+
+def parse(text: str) -> Filter:
+    """The tree of a SQL-like condition, e.g. ``year >= 2020 AND tags HAS 'cat'``.
+
+    Types are those of the literals until `check` fits them to the fields.
+
+    Raises:
+        InvalidFilterError: It does not parse or uses anything but the forms the message lists.
+    """
+    from polyseek.core.filter_parser import parse_condition
+
+    return parse_condition(text)
+
+
+def check(condition: Filter, fields: Mapping[str, FieldType]) -> Filter:
+    """The same tree with every literal in its field's type: numbers widened, dates as UTC times.
+
+    Args:
+        condition: From `parse`.
+        fields: The collection's fields and their types.
+
+    Raises:
+        InvalidFilterError: A field is unknown, or a literal or operator does not suit its type.
+    """
+    match condition:
+        case And(parts):
+            return And(tuple(check(part, fields) for part in parts))
+        case Or(parts):
+            return Or(tuple(check(part, fields) for part in parts))
+        case Not(part):
+            return Not(check(part, fields))
+    kind = _field_type(condition.field, fields)
+    match condition:
+        case IsNull():
+            return condition
+        case Comparison(field, operator, value):
+            _require(kind is not FieldType.LIST, field, kind, f"use {field} HAS 'value'")
+            ordered = kind is not FieldType.BOOLEAN or operator in (Operator.EQ, Operator.NE)
+            _require(ordered, field, kind, "use = or !=")
+            return replace(condition, value=_coerce(field, kind, value))
+        case In(field, values):
+            _require(kind is not FieldType.LIST, field, kind, f"use {field} HAS 'value'")
+            return In(field, tuple(_coerce(field, kind, value) for value in values))
+        case Like(field):
+            _require(kind is FieldType.TEXT, field, kind, "LIKE needs a text field")
+            return condition
+        case Has(field, value):
+            _require(kind is FieldType.LIST, field, kind, "HAS needs a list field")
+            return Has(field, _coerce(field, FieldType.TEXT, value))
+
+
+def field_names(condition: Filter) -> Iterator[str]:
+    """Every field a tree names, in order, with repetitions."""
+    match condition:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from field_names(part)
+        case Not(part):
+            yield from field_names(part)
+        case _:
+            yield condition.field
+
+
+def _field_type(name: str, fields: Mapping[str, FieldType]) -> FieldType:
+    if name in fields:
+        return fields[name]
+    by_folded = {known.casefold(): known for known in fields}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    hint = f"; did you mean '{by_folded[close[0]]}'?" if close else ""
+    known = ", ".join(sorted(fields)) or "none: no asset has metadata yet"
+    raise InvalidFilterError(f"unknown field '{name}'{hint} known fields: {known}")
+
+
+def _require(holds: bool, field: str, kind: FieldType, advice: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise InvalidFilterError(f"field '{field}' is of type {kind}: {advice}")
+
+
+_ADVICE = {
+    FieldType.TEXT: "a text in single quotes",
+    FieldType.INTEGER: "a number",
+    FieldType.NUMBER: "a number",
+    FieldType.BOOLEAN: "true or false",
+    FieldType.TIME: "a date such as '2024-05-31' or '2024-05-31T12:00:00'",
+}
+
+
+def _coerce(field: str, kind: FieldType, value: Literal) -> Literal:
+    match kind, value:
+        case FieldType.BOOLEAN, bool():
+            return value
+        case _, bool():
+            pass
+        case FieldType.TEXT, str():
+            return value
+        case FieldType.INTEGER, int() if -(2**63) <= value < 2**63:
+            return value
+        case ((FieldType.INTEGER | FieldType.NUMBER), int() | float()) if _finite(value):
+            return float(value) + 0.0  # the sum turns -0.0, which stores order below 0, into 0.0
+        case FieldType.TIME, datetime():
+            return as_utc(value)
+        case FieldType.TIME, str():
+            if (time := _read_time(value)) is not None:
+                return time
+    shown = f"'{value}'" if isinstance(value, str) else str(value).lower()
+    raise InvalidFilterError(f"field '{field}' is of type {kind}: compare it to {_ADVICE[kind]}, "
+                             f"not to {shown}")  # fmt: skip
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _read_time(text: str) -> datetime | None:
+    """An ISO date or time; a year or a month alone is its first moment. No zone means UTC."""
+    text = text.strip()
+    if re.fullmatch(r"\d{4}(-\d{2})?", text):
+        text += "-01-01"[len(text) - 4 :]
+    try:
+        return as_utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def as_utc(time: datetime) -> datetime:
+    """The same moment in UTC; a time without a zone is taken to be in UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -69,7 +69,7 @@ class SpanUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Where in its asset a segment lies: ``[start, end)`` in `unit`; rows and pages count from 1."""
+    """Where in its asset a segment lies: ``[start, end)``; rows and pages count from 1."""
 
     unit: SpanUnit
     start: float
@@ -91,6 +91,7 @@ class Asset:
         modified: Time of the last change, UTC.
         etag: Changes whenever the content or the metadata beside it may have changed; cheap.
         metadata: What the listing knows: sidecar and manifest fields.
+        problem: Why not all that belongs to it could be read; its record becomes partial.
     """
 
     uri: str
@@ -99,6 +100,7 @@ class Asset:
     modified: datetime
     etag: str
     metadata: Metadata = field(default_factory=dict)
+    problem: str | None = None
 
 
 class AssetStatus(StrEnum):
@@ -380,7 +382,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a long operation is. `total` is None while unknown; `label` names the current item."""
+    """How far a long operation is; `total` is None while unknown, `label` the current item."""
 
     stage: str
     done: int

@@ -1,0 +1,1 @@
+"""Encoders: towers that share one space."""

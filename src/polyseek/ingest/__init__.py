@@ -1,0 +1,1 @@
+"""The ingest road: source -> asset -> segments -> embeddings -> store."""

@@ -99,7 +99,7 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
 
 def coverage(counts: Mapping[tuple[AssetStatus, Modality | None], int]) -> Coverage:
     """What a search over a collection with these asset counts sees and misses."""
-    by_status = {status: 0 for status in AssetStatus}
+    by_status = dict.fromkeys(AssetStatus, 0)
     for (status, _), count in counts.items():
         by_status[status] += count
     return Coverage(

@@ -1,0 +1,120 @@
+"""How well does `mini` retrieve photographs by caption, and captions by photograph?
+
+    python benchmarks/quality_mini.py --data PHOTOS --out benchmarks/results/quality_mini.json
+
+PHOTOS holds ``manifest.jsonl`` (``id``, ``path``, ``texts``) and optionally
+``manifest_multilingual.jsonl``. Nothing was fitted on it. Everything goes through the shipped
+encoder. Any of a photograph's captions counts as its right answer; ties count against us.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from polyseek.core.config import resolve_settings
+from polyseek.core.types import Embeddings, Modality, Prepared, Role
+from polyseek.encode.mini import load
+
+Doubles = NDArray[np.float64]
+
+
+def ranks(scores: Doubles, right: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rank of each row's best right answer, from 1; every tie counts against it."""
+    best = np.where(right, scores, -np.inf).max(axis=1)
+    wrong_at_least_as_good: NDArray[np.int64] = ((scores >= best[:, None]) & ~right).sum(axis=1)
+    return wrong_at_least_as_good + 1
+
+
+def summary(found: NDArray[np.int64]) -> dict[str, float]:
+    """Recall in percent of queries, and the median rank."""
+    recall = {f"R@{k}": round(float((found <= k).mean() * 100), 1) for k in (1, 5, 10)}
+    return {**recall, "median_rank": float(np.median(found)), "queries": len(found)}
+
+
+def embed(modality: Modality, batch: Sequence[Prepared], encoder: Any) -> Embeddings:
+    """All of `batch`, in calls of 32."""
+    parts = [
+        encoder.encode(modality, batch[i : i + 32], role=Role.DOCUMENT)
+        for i in range(0, len(batch), 32)
+    ]
+    return Embeddings(
+        shared=np.concatenate([p.shared for p in parts]),
+        tower=np.concatenate([p.tower for p in parts]),
+    )
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSONL file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _photo(row: dict[str, Any]) -> str:
+    """The photograph a translated row belongs to: its id is ``photo@language``."""
+    return str(row["id"]).split("@", maxsplit=1)[0]
+
+
+def measure(folder: Path) -> dict[str, dict[str, float]]:
+    """Every direction, by name."""
+    encoder = load(resolve_settings())
+    prepare = encoder.info.towers[Modality.IMAGE].prepare
+    photos = read(folder / "manifest.jsonl")
+    images = embed(
+        Modality.IMAGE,
+        [prepare(Image.open(folder / row["path"]).convert("RGB")) for row in photos],
+        encoder,
+    )
+    captions = [text for row in photos for text in row["texts"]]
+    owner = np.repeat(np.arange(len(photos)), [len(row["texts"]) for row in photos])
+    texts = embed(Modality.TEXT, captions, encoder)
+    scores = (texts.shared @ images.shared.T).astype(np.float64)
+    right = owner[:, None] == np.arange(len(photos))
+    same = (texts.tower @ texts.tower.T).astype(np.float64)
+    np.fill_diagonal(same, -np.inf)
+    sibling = owner[:, None] == owner
+    np.fill_diagonal(sibling, val=False)
+    result = {
+        "text -> image": summary(ranks(scores, right)),
+        "image -> text": summary(ranks(scores.T, right.T)),
+        "text -> text (another caption of the same photograph)": summary(ranks(same, sibling)),
+    }
+    other = folder / "manifest_multilingual.jsonl"
+    place = {row["id"]: i for i, row in enumerate(photos)}
+    for language in ("zh",) if other.exists() else ():
+        rows = [r for r in read(other) if r["language"] == language and _photo(r) in place]
+        asked = embed(Modality.TEXT, [t for r in rows for t in r["texts"]], encoder)
+        target = np.repeat([place[_photo(r)] for r in rows], [len(r["texts"]) for r in rows])
+        result[f"text ({language}) -> image"] = summary(
+            ranks(
+                (asked.shared @ images.shared.T).astype(np.float64),
+                target[:, None] == np.arange(len(photos)),
+            )
+        )
+    return result
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description="Retrieval quality of mini")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    result = measure(options.data)
+    print("| direction | R@1 | R@5 | R@10 | median rank | queries |\n|---|---|---|---|---|---|")
+    for name, row in result.items():
+        print(f"| {name} | {' | '.join(f'{v:g}' for v in row.values())} |")
+    if options.out:
+        report = {"data": options.data.name, "machine": platform.machine(), "result": result}
+        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""`polyseek demo`: a small real corpus, indexed and searched in every direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from polyseek import api
+from polyseek.cli import exits, render
+from polyseek.cli.demo import corpus
+from polyseek.cli.progress import progress_bar
+from polyseek.core.config import resolve_settings
+from polyseek.core.types import Modality
+from polyseek.search.results import Results
+from polyseek.search.sheet import page
+
+LIMIT = 3
+
+
+def run(folder: Path | None, *, to: Path) -> int:
+    """Build or take a corpus, index it, search it, and say what to type next.
+
+    Args:
+        folder: The user's own folder; None for the public corpus.
+        to: Where the corpus, the collection and the contact sheet go.
+    """
+    console = Console(highlight=False)
+    settings = resolve_settings()
+    with progress_bar() as progress:
+        source = folder or corpus.build(to / "corpus", settings, progress=progress)
+        collection = api.open(to / f"{source.resolve().name}.polyseek", settings=settings)
+        # The public corpus says where each picture is from; a user's folder may have sidecars.
+        metadata = None if folder else corpus.metadata_file(source)
+        report = collection.add(source, metadata=metadata, progress=progress)
+    render.report(report, location=collection.location)
+    if report.interrupted:
+        return exits.INTERRUPTED
+    last = None
+    for title, term, modality in corpus.SEARCHES if folder is None else _own(collection):
+        query = str(source / term.removeprefix("./")) if term.startswith("./") else term
+        last = collection.search(query, limit=LIMIT, modalities=[modality])
+        _show(console, title, term, last)
+    if last is not None:
+        sheet = to / "results.html"
+        sheet.write_text(page(last), encoding="utf-8")
+        console.print(f"\nContact sheet of the last search: {escape(str(sheet))}")
+    if folder is None:
+        console.print(corpus.CREDITS, style="dim")
+    _next_steps(console, collection.location)
+    return exits.OK
+
+
+def _own(collection: api.Collection) -> list[tuple[str, str, Modality]]:
+    """Searches that make sense in any folder: everyday words, for each modality it has."""
+    held = collection.status().modalities
+    words = ("people outdoors", "a document with text", "an animal")
+    return [
+        (f"text -> {modality}", word, modality)
+        for modality in (Modality.IMAGE, Modality.TEXT)
+        if modality in held
+        for word in words
+    ]
+
+
+def _show(console: Console, title: str, term: str, results: Results) -> None:
+    console.print(f"\n[bold]{escape(title)}[/bold]: {escape(term)}")
+    render.results(results, explain=False)
+
+
+def _next_steps(console: Console, location: str) -> None:
+    where = escape(location)
+    console.print(
+        "\n[bold]Your turn[/bold]\n"
+        f'  polyseek search -c {where} "something orange"\n'
+        f'  polyseek search -c {where} "the night sky" --filter "year >= 2010"\n'
+        f"  polyseek search -c {where} ./your-photo.jpg --grid similar.html\n"
+        "  polyseek index ~/Pictures\n"
+        '  polyseek search "sunset over the ocean"'
+    )

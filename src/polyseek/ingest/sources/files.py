@@ -1,0 +1,175 @@
+"""Local folders and files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from pathspec import GitIgnoreSpec
+
+from polyseek.core.config import IndexOptions
+from polyseek.core.errors import AssetError, ConfigError, SourceError, SourceNotFoundError
+from polyseek.core.types import Asset, Metadata, MetadataValue
+from polyseek.ingest.sources.metadata import flatten_metadata, read_table
+
+SIDECAR = ".json"
+COLLECTION_SUFFIX = ".polyseek"
+
+
+class FileSource:
+    """A folder, recursively, or a single file.
+
+    Hidden files and folders, collections, and sidecars (``photo.jpg.json`` beside ``photo.jpg``)
+    are no assets. Symbolic links are followed; a folder is never entered twice on one branch.
+
+    Args:
+        root: The folder or file.
+        options: `include`, `exclude` and `metadata` are used.
+
+    Raises:
+        SourceError: The metadata table cannot be read or joined.
+    """
+
+    def __init__(self, root: Path | str, options: IndexOptions | None = None) -> None:
+        options = options or IndexOptions()
+        self.root = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100 - keeps links
+        self._include = _patterns("include", options.include)
+        self._exclude = _patterns("exclude", options.exclude)
+        self._table = read_table(options.metadata) if options.metadata else {}
+
+    def list(self) -> Iterator[Asset | AssetError]:
+        """See `polyseek.core.protocols.Source`."""
+        if not self.root.exists():
+            raise SourceNotFoundError(f"{self.root}: no such file or folder")
+        if not self.root.is_dir():
+            yield from self._asset(self.root, self.root.name, siblings=frozenset())
+            return
+        try:
+            os.scandir(self.root).close()
+        except OSError as error:
+            raise SourceError(f"{self.root}: cannot be read: {error.strerror}") from error
+        yield from self._walk(self.root, "", frozenset())
+
+    def open(self, asset: Asset) -> BinaryIO:
+        """See `polyseek.core.protocols.Source`."""
+        try:
+            return open_file(asset.uri)
+        except OSError as error:
+            raise AssetError(asset.uri, f"cannot be read: {error.strerror}") from error
+
+    def covers(self, uri: str) -> bool:
+        """See `polyseek.core.protocols.Source`."""
+        own = self.root.as_uri()
+        return uri == own or uri.startswith(own.rstrip("/") + "/")
+
+    def _walk(
+        self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]
+    ) -> Iterator[Asset | AssetError]:
+        try:
+            status = folder.stat()
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            yield AssetError(folder.as_uri() + "/", f"folder cannot be read: {error.strerror}")
+            return
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            return
+        names = frozenset(entry.name for entry in entries)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path, below = folder / entry.name, prefix + entry.name
+            if _is_folder(entry):
+                if not entry.name.endswith(COLLECTION_SUFFIX) and not self._pruned(below):
+                    yield from self._walk(path, below + "/", above | {identity})
+            elif self._wanted(below) and not _is_sidecar(entry.name, names):
+                yield from self._asset(path, below, siblings=names)
+
+    def _asset(
+        self, path: Path, below: str, *, siblings: frozenset[str]
+    ) -> Iterator[Asset | AssetError]:
+        uri = path.as_uri()
+        try:
+            status = path.stat()
+        except OSError as error:
+            yield AssetError(uri, f"cannot be read: {error.strerror}")
+            return
+        tag = [str(status.st_size), str(status.st_mtime_ns)]
+        metadata: dict[str, MetadataValue] = {}
+        problem = None
+        row = self._table.get(below)
+        if row:
+            metadata.update(row)
+            tag.append(hashlib.blake2b(repr(sorted(row.items())).encode()).hexdigest()[:16])
+        sidecar = path.with_name(path.name + SIDECAR)
+        if sidecar.name in siblings or (not siblings and sidecar.is_file()):
+            try:
+                beside = sidecar.stat()
+                metadata.update(_read_sidecar(sidecar))
+            except (OSError, ValueError) as error:
+                problem = f"sidecar {sidecar.name} cannot be read: {error}"
+                tag.append(problem)
+            else:
+                tag += [str(beside.st_size), str(beside.st_mtime_ns)]
+        yield Asset(
+            uri=uri,
+            path=below,
+            size_bytes=status.st_size,
+            modified=datetime.fromtimestamp(status.st_mtime, UTC),
+            etag="-".join(tag),
+            metadata=metadata,
+            problem=problem,
+        )
+
+    def _wanted(self, below: str) -> bool:
+        if self._include and not self._include.match_file(below):
+            return False
+        return not (self._exclude and self._exclude.match_file(below))
+
+    def _pruned(self, below: str) -> bool:
+        return bool(self._exclude and self._exclude.match_file(below + "/"))
+
+
+def open_file(uri: str) -> BinaryIO:
+    """Open a ``file:`` uri for reading. Raises `OSError`."""
+    return local_path(uri).open("rb")
+
+
+def local_path(uri: str) -> Path:
+    """The path of a ``file:`` uri, also when its bytes are no UTF-8."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def _patterns(flag: str, lines: object) -> GitIgnoreSpec | None:
+    patterns = [str(line) for line in lines] if isinstance(lines, (list, tuple)) else [str(lines)]
+    if not any(patterns):
+        return None
+    try:
+        return GitIgnoreSpec.from_lines(patterns)
+    except ValueError as error:
+        raise ConfigError(f"--{flag} {patterns}: not a .gitignore pattern: {error}") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_sidecar(name: str, siblings: frozenset[str]) -> bool:
+    return name.endswith(SIDECAR) and name.removesuffix(SIDECAR) in siblings
+
+
+def _read_sidecar(path: Path) -> Metadata:
+    content = json.loads(path.read_bytes())
+    if not isinstance(content, dict):
+        raise ValueError(f"expected an object, got {type(content).__name__}")  # noqa: TRY004
+    return flatten_metadata(content)

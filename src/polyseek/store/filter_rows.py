@@ -1,0 +1,92 @@
+"""Filters over plain Python rows: the reference that every other evaluation is tested against."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from polyseek.core.filters import (
+    And,
+    Comparison,
+    Filter,
+    Has,
+    In,
+    IsNull,
+    Like,
+    Not,
+    Operator,
+    Or,
+)
+
+_COMPARE: Mapping[Operator, Callable[[Any, Any], bool]] = {
+    Operator.EQ: operator.eq,
+    Operator.NE: operator.ne,
+    Operator.LT: operator.lt,
+    Operator.LE: operator.le,
+    Operator.GT: operator.gt,
+    Operator.GE: operator.ge,
+}
+
+
+def matches(condition: Filter, row: Mapping[str, Any]) -> bool | None:
+    """Whether a row passes; None (which does not pass) is SQL's unknown.
+
+    Args:
+        condition: A checked tree.
+        row: Typed values by field; missing fields are absent.
+    """
+    match condition:
+        case And(parts):
+            return _all(matches(part, row) for part in parts)
+        case Or(parts):
+            negated = _all(_negate(matches(part, row)) for part in parts)
+            return _negate(negated)
+        case Not(part):
+            return _negate(matches(part, row))
+        case IsNull(field):
+            return row.get(field) is None
+    value = row.get(condition.field)
+    if value is None:
+        return None
+    match condition:
+        case Comparison():
+            return _COMPARE[condition.operator](value, condition.value)
+        case In():
+            return value in condition.values
+        case Like():
+            return like_pattern(condition.pattern, condition.ignore_case).search(value) is not None
+        case Has():
+            return condition.value in value
+
+
+@lru_cache(maxsize=64)
+def like_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:  # noqa: FBT001
+    """A LIKE pattern as a regular expression."""
+    parts, i = [], 0
+    while i < len(pattern):
+        char = pattern[i]
+        if char == "\\" and i + 1 < len(pattern):
+            i += 1
+            parts.append(re.escape(pattern[i]))
+        else:
+            parts.append({"%": ".*", "_": "."}.get(char) or re.escape(char))
+        i += 1
+    flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
+    return re.compile(rf"\A{''.join(parts)}\Z", flags)
+
+
+def _all(values: Any) -> bool | None:
+    result: bool | None = True
+    for value in values:
+        if value is False:
+            return False
+        if value is None:
+            result = None
+    return result
+
+
+def _negate(value: bool | None) -> bool | None:  # noqa: FBT001
+    return None if value is None else not value

@@ -1,0 +1,73 @@
+"""Filters as DataFusion SQL, for Lance. Compiled from the checked tree, never from a user's text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from polyseek.core.filters import (
+    And,
+    Comparison,
+    Filter,
+    Has,
+    In,
+    IsNull,
+    Like,
+    Literal,
+    Not,
+    Or,
+)
+from polyseek.store.layout import column_of
+
+_UNKNOWN = "CAST(NULL AS BOOLEAN)"
+
+
+def to_sql(condition: Filter, columns: Collection[str]) -> str:
+    """The condition for a table with these columns; a field it lacks is null in every row.
+
+    Column names are safe by construction (`layout.column_of`); text literals double their quotes,
+    which is all that DataFusion's dialect needs.
+    """
+    match condition:
+        case And(parts):
+            return " AND ".join(f"({to_sql(part, columns)})" for part in parts)
+        case Or(parts):
+            return " OR ".join(f"({to_sql(part, columns)})" for part in parts)
+        case Not(part):
+            return f"NOT ({to_sql(part, columns)})"
+    column = column_of(condition.field)
+    present = column in columns
+    match condition:
+        case IsNull():
+            return f"{column} IS NULL" if present else "TRUE"
+        case _ if not present:
+            return _UNKNOWN
+        case Comparison():
+            return f"{column} {condition.operator} {_literal(condition.value)}"
+        case In():
+            return f"{column} IN ({', '.join(map(_literal, condition.values))})"
+        case Like():
+            verb = "ILIKE" if condition.ignore_case else "LIKE"
+            return f"{column} {verb} {_literal(condition.pattern)}"
+        case Has():
+            return f"array_has({column}, {_literal(condition.value)})"
+
+
+def quote(text: str) -> str:
+    """A text literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _literal(value: Literal) -> str:
+    match value:
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case str():
+            return quote(value)
+        case datetime():
+            naive = value.astimezone(UTC).replace(tzinfo=None)
+            return f"CAST('{naive.isoformat(timespec='microseconds')}' AS TIMESTAMP)"
+        case float():
+            return f"CAST('{value!r}' AS DOUBLE)"
+        case int():
+            return str(value)

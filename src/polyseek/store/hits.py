@@ -1,0 +1,97 @@
+"""Arrow rows -> hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from polyseek.core.types import Floats, Hit, MetadataValue, Modality
+from polyseek.store.layout import field_of, from_storage, span_of
+from polyseek.store.metadata import load_clashing
+
+
+class RowMetadata(Mapping[str, MetadataValue]):
+    """One row's metadata, read from Arrow when it is first looked at.
+
+    A search returns a hundred candidates per modality and shows ten: reading them all would cost
+    more than a scan of 10,000 vectors. Pickles and copies as a plain dict.
+    """
+
+    __slots__ = ("_row", "_table", "_values")
+
+    def __init__(self, table: pa.Table, row: int) -> None:
+        self._table: pa.Table | None = table
+        self._row = row
+        self._values: dict[str, MetadataValue] = {}
+
+    def _read(self) -> dict[str, MetadataValue]:
+        table = self._table
+        if table is not None:
+            self._values, self._table = read_metadata(table, self._row), None
+        return self._values
+
+    def __getitem__(self, name: str) -> MetadataValue:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __repr__(self) -> str:
+        return repr(self._read())
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, MetadataValue]]]:
+        return dict, (self._read(),)
+
+
+def read_metadata(table: pa.Table, row: int) -> dict[str, MetadataValue]:
+    """The metadata of one row of a segments table; nulls are left out."""
+    found: dict[str, MetadataValue] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        field = field_of(name)
+        value = column[row].as_py() if field is not None else None
+        if field is not None and value is not None:
+            found[field] = from_storage(value)
+    return found | load_clashing(table["clashing"][row].as_py())
+
+
+def hits_from_arrow(table: pa.Table, scores: Sequence[float], modality: Modality) -> list[Hit]:
+    """Hits in the order of the rows, with ranks from 1.
+
+    Args:
+        table: n rows with the store's and the metadata columns, without vectors.
+        scores: n cosines.
+        modality: Of the segments.
+    """
+    columns = [
+        table[name].to_pylist()
+        for name in ("id", "asset_uri", "span_unit", "span_start", "span_end", "text")
+    ]
+    return [
+        Hit(
+            id=id_,
+            uri=uri,
+            modality=modality,
+            score=score,
+            rank=rank,
+            span=span_of(unit, start, end) if unit else None,
+            text=text,
+            metadata=RowMetadata(table, rank - 1),
+        )
+        for rank, (id_, uri, unit, start, end, text, score) in enumerate(
+            zip(*columns, scores, strict=True), 1
+        )
+    ]
+
+
+def best_first(
+    rows: NDArray[np.int64], scores: Floats, tiebreak: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Positions that order `rows` by falling score, equal scores by `tiebreak[row]`."""
+    return np.lexsort((tiebreak[rows], -scores))

@@ -1,0 +1,132 @@
+import json
+import os
+
+import pytest
+
+from polyseek.core.config import IndexOptions
+from polyseek.core.errors import AssetError, SourceError, SourceNotFoundError
+from polyseek.ingest.sources.files import FileSource, local_path
+from polyseek.ingest.sources.metadata import read_table
+
+
+def listed(root, **options):
+    return [a.path for a in FileSource(root, IndexOptions(**options)).list()]
+
+
+def touch(path, content="x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def test_lists_recursively_in_order_without_hidden_files_and_collections(tmp_path):
+    for name in ("b.txt", "a/z.txt", "a/.hidden", ".git/c.txt", "x.polyseek/d.txt", "A.txt"):
+        touch(tmp_path / name)
+    assert listed(tmp_path) == ["A.txt", "a/z.txt", "b.txt"]
+
+
+def test_include_and_exclude_read_like_gitignore(tmp_path):
+    for name in ("keep/a.jpg", "keep/a.txt", "drop/b.jpg", "c.jpg"):
+        touch(tmp_path / name)
+    assert listed(tmp_path, include=["*.jpg"]) == ["c.jpg", "drop/b.jpg", "keep/a.jpg"]
+    assert listed(tmp_path, exclude=["drop/", "*.txt"]) == ["c.jpg", "keep/a.jpg"]
+
+
+def test_symbolic_links_are_followed_and_loops_survived(tmp_path):
+    touch(tmp_path / "a/b.txt")
+    (tmp_path / "a/loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    paths = listed_or_errors(tmp_path)
+    assert "a/b.txt" in paths
+    assert len(paths) < 10
+    assert any("gone" in p for p in paths)
+
+
+def listed_or_errors(root):
+    return [
+        a.uri if isinstance(a, AssetError) else a.path
+        for a in FileSource(root, IndexOptions()).list()
+    ]
+
+
+def test_a_missing_root_and_a_single_file(tmp_path):
+    with pytest.raises(SourceNotFoundError, match="no such file or folder"):
+        list(FileSource(tmp_path / "nope").list())
+    only = touch(tmp_path / "one.txt")
+    assert listed(only) == ["one.txt"]
+
+
+def test_an_unreadable_root_is_a_source_error_and_a_subfolder_is_not(tmp_path, monkeypatch):
+    touch(tmp_path / "ok.txt")
+    touch(tmp_path / "locked/secret.txt")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = list(FileSource(tmp_path).list())
+    assert [f.path for f in found if not isinstance(f, AssetError)] == ["ok.txt"]
+    (error,) = [f for f in found if isinstance(f, AssetError)]
+    assert error.uri == (tmp_path / "locked").as_uri() + "/"
+    with pytest.raises(SourceError, match="cannot be read"):
+        list(FileSource(tmp_path / "locked").list())
+
+
+def test_a_sidecar_is_metadata_and_changes_the_etag(tmp_path):
+    touch(tmp_path / "a.jpg")
+    (before,) = FileSource(tmp_path).list()
+    touch(tmp_path / "a.jpg.json", json.dumps({"title": "Dog", "place": {"city": "Rome"}}))
+    (after,) = FileSource(tmp_path).list()
+    assert after.metadata == {"title": "Dog", "place.city": "Rome"}
+    assert after.etag != before.etag
+
+
+def test_a_broken_sidecar_is_a_problem_of_its_asset(tmp_path):
+    touch(tmp_path / "a.jpg")
+    touch(tmp_path / "a.jpg.json", "{")
+    (asset,) = FileSource(tmp_path).list()
+    assert "a.jpg.json" in asset.problem
+
+
+def test_odd_names_survive_the_way_to_a_uri_and_back(tmp_path):
+    names = ["new\nline.txt", "emoji 😀.txt", "100%.txt", "a#b?.txt", os.fsdecode(b"\xff\xfe.txt")]
+    for name in names:
+        touch(tmp_path / name)
+    found = list(FileSource(tmp_path).list())
+    assert {local_path(a.uri).name for a in found} == set(names)
+    assert all(local_path(a.uri).read_text() == "x" for a in found)
+
+
+def test_covers_only_what_lies_below(tmp_path):
+    source = FileSource(tmp_path / "photos")
+    assert source.covers((tmp_path / "photos/a.jpg").as_uri())
+    assert not source.covers((tmp_path / "photos2/a.jpg").as_uri())
+
+
+def test_a_table_is_joined_on_the_path_with_types(tmp_path):
+    touch(tmp_path / "in/a.jpg")
+    touch(tmp_path / "in/b.jpg")
+    table = touch(tmp_path / "m.csv", "path,year,rating,ok,note\na.jpg,2020,4.5,true,x\n./b.jpg,,,,\n")
+    a, b = FileSource(tmp_path / "in", IndexOptions(metadata=table)).list()
+    assert a.metadata == {"year": 2020, "rating": 4.5, "ok": True, "note": "x"}
+    assert b.metadata == {}
+
+
+def test_a_table_without_a_path_column_names_its_columns(tmp_path):
+    table = touch(tmp_path / "m.csv", "file,year\na.jpg,2020\n")
+    with pytest.raises(SourceError, match="needs a column named 'path'; it has file, year"):
+        read_table(table)
+    with pytest.raises(SourceNotFoundError):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(SourceError, match="expected a .csv"):
+        read_table(touch(tmp_path / "m.xls"))
+
+
+def test_jsonl_rows_keep_lists_and_dates(tmp_path):
+    rows = touch(
+        tmp_path / "m.jsonl", '{"file_name": "a.jpg", "tags": ["x", 1], "n": null}\n\n'
+    )
+    assert read_table(rows) == {"a.jpg": {"tags": ["x", "1"]}}

@@ -1,0 +1,106 @@
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import misbehaving
+import pytest
+
+from polyseek.core.config import IndexOptions
+from polyseek.core.errors import AssetError, UnsupportedMediaError
+from polyseek.ingest.decode import Toolbox, toolbox
+from polyseek.ingest.sources.files import FileSource
+from polyseek.ingest.workers import Workers
+from polyseek.testing import FakeEncoder
+
+
+def run(folder, *, count=2, timeout_s=20.0):
+    options = IndexOptions()
+    source = FileSource(folder, options)
+    real = toolbox(source, FakeEncoder().info, options)
+    decoder = misbehaving.MisbehavingDecoder()
+    tools = Toolbox(
+        source=source,
+        decoders={**real.decoders, ".bad": decoder},
+        segmenters=real.segmenters,
+        prepare=real.prepare,
+    )
+    with Workers(tools, count=count, timeout_s=timeout_s) as workers:
+        answers = list(workers.decode(source.list()))
+    return {
+        (a.uri if isinstance(a, AssetError) else a.asset.uri).rsplit("/", 1)[1]: a for a in answers
+    }
+
+
+def test_a_crash_an_exit_and_a_bug_cost_one_asset_each(tmp_path):
+    for word in ("crash", "exit", "bug", "print", "fine"):
+        (tmp_path / f"{word}.bad").write_text(word)
+    found = run(tmp_path)
+    assert found["crash.bad"].reason == "the decoder crashed"
+    assert found["exit.bad"].reason == "the decoder crashed"
+    assert "KeyError" in found["bug.bad"].reason
+    assert found["print.bad"].segments[0].text == "the word is print"
+    assert found["fine.bad"].segments[0].text == "the word is fine"
+
+
+def test_a_hang_is_killed_and_the_rest_goes_on(tmp_path):
+    (tmp_path / "a.bad").write_text("hang")
+    for i in range(5):
+        (tmp_path / f"b{i}.txt").write_text(f"text {i}")
+    found = run(tmp_path, count=1, timeout_s=1.5)
+    assert found["a.bad"].reason == "took longer than 1.5 s"
+    assert sum(not isinstance(a, AssetError) for a in found.values()) == 5
+
+
+def test_what_decodes_before_an_error_is_kept(tmp_path):
+    (tmp_path / "a.bad").write_text("half")
+    decoded = run(tmp_path, count=1)["a.bad"]
+    assert decoded.reason == "the second half is broken"
+    assert len(decoded.segments) == 1
+
+
+def test_unsupported_and_empty_files_are_errors_of_their_own(tmp_path):
+    (tmp_path / "a.xyz").write_text("x")
+    (tmp_path / "noending").write_text("x")
+    (tmp_path / "b.txt").write_bytes(b"")
+    found = run(tmp_path, count=1)
+    assert isinstance(found["a.xyz"], UnsupportedMediaError)
+    assert found["a.xyz"].reason == "'.xyz' files are not supported"
+    assert found["noending"].reason == "files without an ending are not supported"
+    assert found["b.txt"].reason == "is empty"
+
+
+def test_a_script_without_a_main_guard_is_not_run_again(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("hello")
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            from polyseek.core.config import IndexOptions
+            from polyseek.ingest.decode import toolbox
+            from polyseek.ingest.sources.files import FileSource
+            from polyseek.ingest.workers import Workers
+            from polyseek.testing import FakeEncoder
+            print("started")
+            source = FileSource({str(tmp_path / "in")!r}, IndexOptions())
+            tools = toolbox(source, FakeEncoder().info, IndexOptions())
+            with Workers(tools, count=2, timeout_s=20) as workers:
+                print([a.segments[0].text for a in workers.decode(source.list())])
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split("\n")[:2] == ["started", "['hello']"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_no_worker_is_left_behind(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    run(tmp_path)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    commands = [Path(f"/proc/{child}/cmdline").read_text() for child in children]
+    assert not [command for command in commands if "polyseek.ingest.worker" in command]
