@@ -16,13 +16,14 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from polyseek.core.artifacts import ensure
 
+from polyseek.core.artifacts import ensure
 from polyseek.core.config import resolve_settings
 from polyseek.core.types import Floats
 from polyseek.encode import catalogue
@@ -83,7 +84,7 @@ def ridge(x: Doubles, y: Doubles, strength: float) -> Doubles:
     """Linear map x -> y; `strength` is relative to the mean eigenvalue of x'x."""
     gram = x.T @ x
     gram += strength * np.trace(gram) / len(gram) * np.eye(len(gram))
-    solved: Doubles = np.linalg.solve(gram, x.T @ y)
+    solved: Doubles = np.linalg.solve(gram, x.T @ y).astype(np.float64)
     return solved
 
 
@@ -218,8 +219,8 @@ def load_pictures(
     return [
         Pictures(
             name=kind,
-            images=cached(cache / f"{kind}_images.npy", lambda r=rows: images([p for p, _ in r])),
-            tower=cached(cache / f"{kind}_texts.npy", lambda r=rows: texts([t for _, t in r])),
+            images=cached(cache / f"{kind}_images.npy", partial(images, [p for p, _ in rows])),
+            tower=cached(cache / f"{kind}_texts.npy", partial(texts, [t for _, t in rows])),
             texts=[text for _, text in rows],
         )
         for kind, rows in found.items()

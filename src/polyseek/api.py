@@ -13,6 +13,7 @@ from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_
 from polyseek.core.errors import (
     CollectionNotFoundError,
     ConfigError,
+    EmptySourceError,
     IncompatibleCollectionError,
 )
 from polyseek.core.filters import FieldType
@@ -102,7 +103,8 @@ class Collection:
 
         chosen = _options(IndexOptions, options)
         total = IngestReport()
-        for source in [_file_source(path, chosen) for path in sources]:
+        for path in sources:
+            source = _file_source(path, chosen)
             report = ingest(
                 source,
                 encoder=self._encoder,
@@ -110,6 +112,8 @@ class Collection:
                 options=chosen,
                 progress=progress,
             )
+            if report == replace(IngestReport(), elapsed_s=report.elapsed_s):
+                raise EmptySourceError(f"{path}: nothing to index (hidden files are left out)")
             total = _merge(total, report)
             if total.interrupted:
                 break

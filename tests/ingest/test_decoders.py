@@ -193,7 +193,9 @@ def test_jsonl_rows_are_typed_and_a_broken_line_keeps_the_rows_before():
 
 
 def test_passages_index_into_the_text_they_come_from():
-    text = "\n\n".join(f"Paragraph {i} talks about thing number {i}. " * 6 for i in range(8)) + "é😀"
+    text = (
+        "\n\n".join(f"Paragraph {i} talks about thing number {i}. " * 6 for i in range(8)) + "é😀"
+    )
     (media,) = decode(TextDecoder(), "a.txt", text.encode())
     segments = list(TextSegmenter(IndexOptions(passage_chars=200)).split(asset("a.txt"), media))
     assert len(segments) > 8

@@ -109,7 +109,9 @@ def test_covers_only_what_lies_below(tmp_path):
 def test_a_table_is_joined_on_the_path_with_types(tmp_path):
     touch(tmp_path / "in/a.jpg")
     touch(tmp_path / "in/b.jpg")
-    table = touch(tmp_path / "m.csv", "path,year,rating,ok,note\na.jpg,2020,4.5,true,x\n./b.jpg,,,,\n")
+    table = touch(
+        tmp_path / "m.csv", "path,year,rating,ok,note\na.jpg,2020,4.5,true,x\n./b.jpg,,,,\n"
+    )
     a, b = FileSource(tmp_path / "in", IndexOptions(metadata=table)).list()
     assert a.metadata == {"year": 2020, "rating": 4.5, "ok": True, "note": "x"}
     assert b.metadata == {}
@@ -126,7 +128,5 @@ def test_a_table_without_a_path_column_names_its_columns(tmp_path):
 
 
 def test_jsonl_rows_keep_lists_and_dates(tmp_path):
-    rows = touch(
-        tmp_path / "m.jsonl", '{"file_name": "a.jpg", "tags": ["x", 1], "n": null}\n\n'
-    )
+    rows = touch(tmp_path / "m.jsonl", '{"file_name": "a.jpg", "tags": ["x", 1], "n": null}\n\n')
     assert read_table(rows) == {"a.jpg": {"tags": ["x", "1"]}}

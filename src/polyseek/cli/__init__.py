@@ -1,5 +1,5 @@
 """The command line: a thin face over `polyseek.api`."""
 
-from polyseek.cli.main import main
+from polyseek.cli.entry import main
 
 __all__ = ["main"]

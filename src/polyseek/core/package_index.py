@@ -1,4 +1,4 @@
-"""The user's package index: what pip is configured for, and where a pinned wheel lies on it."""
+"""The user's package index: what pip is configured for, where a wheel lies on it, and its bytes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import os
 import re
 import ssl
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polyseek.core.errors import ModelLoadError
+from polyseek.core.types import Progress, ProgressCallback
 
 DEFAULT_INDEX = "https://pypi.org/simple/"
 _SECTIONS = ("global", "download")
+ATTEMPTS = 4
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -62,23 +65,26 @@ def read_options(environment: Mapping[str, str] | None = None) -> IndexOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
-    """A wheel on an index: a local file, or a URL and the client that may fetch it."""
+    """A wheel on an index: a local file, or a URL to fetch it from."""
 
     filename: str
     path: Path | None
     url: str
-    client: Any
 
 
-def find_wheel(requirement: str, options: IndexOptions) -> Wheel:
+def find_wheel(requirement: str, options: IndexOptions, client: Any) -> Wheel:
     """Where the wheel of a pinned requirement lies; any platform's, since only data is read.
+
+    Args:
+        requirement: ``NAME==VERSION``.
+        options: Where to look.
+        client: From `web_client`.
 
     Raises:
         ModelLoadError: No index has it, or none can be reached.
     """
     from unearth import PackageFinder
 
-    client = web_client(options)
     finder = PackageFinder(
         session=client,
         find_links=[path for path in options.find_links if "://" in path or Path(path).exists()],
@@ -108,8 +114,66 @@ def find_wheel(requirement: str, options: IndexOptions) -> Wheel:
         filename=link.filename,
         path=link.file_path if link.is_file else None,
         url=link.normalized,
-        client=client,
     )
+
+
+def download(
+    url: str, path: Path, *, client: Any, label: str, progress: ProgressCallback | None
+) -> None:
+    """Fetch to a file, going on where a cut connection left off.
+
+    Args:
+        url: What to fetch.
+        path: Where to put it; a file that is there is taken as the beginning.
+        client: From `web_client`.
+        label: How to call it in progress and errors.
+        progress: Called with bytes.
+
+    Raises:
+        ModelLoadError: The server refuses it, or the connection failed too often.
+        OSError: The disk failed.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _download_rest(url, path, client=client, label=label, progress=progress)
+        except OSError:
+            raise  # the disk, not the network
+        except Exception as error:  # the client's errors are many and share no base class
+            if attempt == ATTEMPTS or _is_final(error):
+                raise ModelLoadError(
+                    f"{label}: download from {redact(url)} failed: {redact(str(error))}"
+                ) from error
+            time.sleep(0.25 * 4 ** (attempt - 1))
+        else:
+            return
+
+
+def _download_rest(
+    url: str, path: Path, *, client: Any, label: str, progress: ProgressCallback | None
+) -> None:
+    have = path.stat().st_size if path.exists() else 0
+    # Compressed transfer would make byte offsets meaningless.
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+    with client.stream("GET", url, headers=headers) as response:
+        response.raise_for_status()
+        resumed = response.status_code == 206
+        done = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with path.open("ab" if resumed else "wb") as file:
+            for block in response.iter_bytes(chunk_size=64 * 1024):
+                file.write(block)
+                done += len(block)
+                if progress:
+                    progress(Progress(stage="download", done=done, total=total, label=label))
+    if total is not None and done < total:
+        raise EOFError(f"the connection was cut after {done:,} of {total:,} bytes")
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether trying again cannot help: the server answered that it will not."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status is not None and 400 <= status < 500 and status not in (408, 429)
 
 
 def redact(text: str) -> str:
@@ -118,6 +182,7 @@ def redact(text: str) -> str:
 
 
 def web_client(options: IndexOptions) -> Any:
+    """An HTTP client with the certificates, proxy, time limit and credentials that pip uses."""
     from unearth.auth import MultiDomainBasicAuth
     from unearth.fetchers.sync import PyPIClient
 
@@ -134,7 +199,7 @@ def web_client(options: IndexOptions) -> Any:
 
 
 def _config_files(environment: Mapping[str, str]) -> Iterator[Path]:
-    """pip's configuration files, the strongest last."""
+    """Configuration files of pip, the strongest last."""
     explicit = environment.get("PIP_CONFIG_FILE")
     if explicit == os.devnull:
         return

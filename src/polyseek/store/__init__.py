@@ -1,0 +1,1 @@
+"""Vectors, metadata and asset records; one file per backend."""

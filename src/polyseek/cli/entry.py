@@ -6,11 +6,14 @@ import os
 import sys
 from typing import NoReturn
 
-import click
+import typer
 
 from polyseek.cli import exits
 from polyseek.cli.app import app
 from polyseek.core.errors import PolyseekError
+
+# typer keeps its copy of click private; this is that copy's ClickException.
+_UsageError = typer.BadParameter.__mro__[2]
 
 
 def main() -> NoReturn:
@@ -22,22 +25,26 @@ def _run() -> int:
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except _UsageError as error:
+        error.show()  # type: ignore[attr-defined]
+        return exits.USAGE
+    except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         return exits.INTERRUPTED
     except BrokenPipeError:
-        # The reader (head, less) is gone: keep the interpreter from flushing into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         return exits.OK
     except PolyseekError as error:
         _say(f"polyseek: {' '.join(str(error).split())}")
         return exits.code_of(error)
     return code if isinstance(code, int) else exits.OK
+
+
+def _close_stdout() -> None:
+    """The reader (head, less) is gone: keep the interpreter from flushing into it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str) -> None:

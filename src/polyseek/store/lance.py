@@ -1,0 +1,367 @@
+"""Collections in LanceDB tables: durable, versioned, crash-safe."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from polyseek.core.errors import (
+    CollectionBusyError,
+    CollectionNotFoundError,
+    DimensionError,
+    IncompatibleCollectionError,
+    StoreError,
+)
+from polyseek.core.filters import FieldType, Filter, check
+from polyseek.core.types import (
+    AssetRecord,
+    AssetStatus,
+    Candidates,
+    Embeddings,
+    Manifest,
+    Modality,
+    Retrieval,
+    Segment,
+    SegmentBatch,
+    Space,
+)
+from polyseek.store import lance_search, layout
+from polyseek.store.filter_sql import quote
+from polyseek.store.hits import read_metadata
+from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
+from polyseek.store.resident import Resident
+
+FORMAT_VERSION = 1
+LOCK_FILE = ".writer.lock"
+KEEP_VERSIONS = timedelta(hours=1)
+"""Old versions stay this long, for readers that still have them open."""
+
+_URIS_PER_CONDITION = 1000
+
+
+class LanceStore:
+    """See `polyseek.core.protocols.Store`.
+
+    Args:
+        location: Folder of the collection.
+        database: The open LanceDB connection.
+        resident: Search copies in memory instead of asking Lance.
+    """
+
+    def __init__(self, location: str, database: Any, *, resident: bool) -> None:
+        self.location = location
+        self._database = database
+        self._resident: dict[Modality, Resident] | None = {} if resident else None
+        self._tables: dict[str, Any] = {}
+        self._clashes = ClashLog()
+        self._counted: tuple[int, Mapping[tuple[AssetStatus, Modality | None], int]] | None = None
+        self._recorded: set[str] = set()
+        self.manifest = _read_manifest(location, self._table(layout.ASSETS))
+
+    @classmethod
+    def create(cls, location: str, manifest: Manifest, *, resident: bool = False) -> LanceStore:
+        """Make an empty collection.
+
+        Raises:
+            StoreError: The location cannot be written, or holds a collection already.
+        """
+        try:
+            database = _connect(location)
+            database.create_table(layout.ASSETS, schema=layout.assets_schema(manifest))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(f"{location}: a collection cannot be made here: {error}") from error
+        return cls(location, database, resident=resident)
+
+    @classmethod
+    def open(cls, location: str, *, resident: bool = False) -> LanceStore:
+        """Open a collection.
+
+        Raises:
+            CollectionNotFoundError: There is none at this location.
+            IncompatibleCollectionError: It has a newer format.
+            StoreError: It cannot be read.
+        """
+        if not (Path(location) / f"{layout.ASSETS}.lance").is_dir():
+            raise CollectionNotFoundError(
+                f"{location}: no collection here; make one with 'polyseek index FOLDER -c "
+                f"{location}', or name another with -c"
+            )
+        try:
+            return cls(location, _connect(location), resident=resident)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise StoreError(f"{location}: the collection cannot be read: {error}") from error
+
+    @property
+    def version(self) -> int:
+        """See `polyseek.core.protocols.StoreReader`."""
+        return sum(int(table.version) for _, table in self._all_tables())
+
+    def fields(self) -> Mapping[str, FieldType]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        found: dict[str, FieldType] = {}
+        for _, table in self._segment_tables():
+            found.update(layout.fields_of(table.schema))
+        return found
+
+    def records(self) -> Iterable[AssetRecord]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        return layout.records_from_arrow(self._table(layout.ASSETS).to_arrow())
+
+    def counts(self) -> Mapping[tuple[AssetStatus, Modality | None], int]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        table = self._table(layout.ASSETS)
+        version = int(table.version)
+        if self._counted is None or self._counted[0] != version:
+            columns = table.search().select(["status", "modality"]).to_arrow()
+            pairs = zip(columns["status"].to_pylist(), columns["modality"].to_pylist(), strict=True)
+            tally = Counter(pairs)
+            counted = {
+                (AssetStatus(status), modality and Modality(modality)): n
+                for (status, modality), n in tally.items()
+            }
+            self._counted = (version, counted)
+        return self._counted[1]
+
+    def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        batches = []
+        for modality, table in self._segment_tables():
+            parts = [
+                table.search().where(condition).limit(None).to_arrow()
+                for condition in _conditions(uris)
+            ]
+            rows = pa.concat_tables(parts) if parts else None
+            if rows:
+                batches.append(_batch(modality, rows))
+        return batches
+
+    def search(self, request: Retrieval) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        self._check_vector(request)
+        condition = check(request.filter, self.fields()) if request.filter else None
+        table = self._table_of(request.modality)
+        if table is None:
+            return Candidates(hits=(), tier="empty", rows=0)
+        if self._resident is None:
+            return lance_search.search(table, request, condition)
+        return self._in_memory(table, request, condition)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(Path(self.location) / LOCK_FILE)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise CollectionBusyError(
+                f"{self.location}: another process is writing to this collection; wait for it, "
+                "or index into another one with -c"
+            ) from None
+        except OSError as error:
+            raise StoreError(
+                f"{self.location}: the collection cannot be written: {error.strerror}"
+            ) from error
+        try:
+            uris = self._table(layout.ASSETS).search().select(["uri"]).to_arrow()["uri"]
+            self._recorded = set(uris.to_pylist())
+            yield
+        except (OSError, RuntimeError) as error:
+            raise StoreError(f"{self.location}: writing failed: {error}") from error
+        finally:
+            self._recorded = set()
+            lock.release()
+
+    def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        uris = [record.uri for record in records]
+        written = {batch.modality for batch in batches}
+        for batch in batches:
+            self._write(batch, uris)
+        # A recorded asset may have rows of another modality, or of a run that was killed.
+        known = [uri for uri in uris if uri in self._recorded]
+        for modality, table in self._segment_tables():
+            if modality not in written:
+                _delete(table, "asset_uri", known)
+        assets = self._table(layout.ASSETS)
+        rows = layout.records_to_arrow(records, assets.schema)
+        merge = assets.merge_insert("uri").when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(rows)
+        self._recorded.update(uris)
+
+    def delete(self, uris: Sequence[str]) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        for _, table in self._segment_tables():
+            _delete(table, "asset_uri", uris)
+        _delete(self._table(layout.ASSETS), "uri", uris)
+        self._recorded.difference_update(uris)
+
+    def optimize(self) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        for _, table in self._all_tables():
+            table.optimize(cleanup_older_than=KEEP_VERSIONS)
+
+    def _write(self, batch: SegmentBatch, uris: Sequence[str]) -> None:
+        """Replace the segments of these assets in one commit."""
+        for rows in (batch.embeddings.shared, batch.embeddings.tower):
+            if not np.isfinite(rows).all():
+                raise StoreError(f"{self.location}: an embedding is not finite; nothing written")
+        normalized = [normalize_row(segment.metadata) for segment in batch.segments]
+        fields = evolve(self.fields(), normalized)
+        table = self._ready_table(batch.modality, fields, normalized)
+        own = {name: fields[name] for name in layout.fields_of(table.schema)}
+        rows = [split(row, fields) for row in normalized]
+        for _, clashing in rows:
+            self._clashes.warn(clashing, fields)
+        merge = (
+            table.merge_insert("id")
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .when_not_matched_by_source_delete(_condition("asset_uri", uris))
+        )
+        arrow = layout.segments_to_arrow(batch, rows, own)
+        merge.execute(arrow.select(table.schema.names))
+
+    def _ready_table(
+        self, modality: Modality, fields: Mapping[str, FieldType], rows: Sequence[Mapping[str, Any]]
+    ) -> Any:
+        """The modality's table with a column of the right type for every field of these rows."""
+        table = self._table_of(modality)
+        if table is None:
+            dims = self.manifest.dim, self.manifest.tower_dims[modality]
+            name = layout.segments_table(modality)
+            self._tables[name] = self._database.create_table(
+                name, schema=layout.segments_schema(*dims)
+            )
+            table = self._tables[name]
+        for _, other in self._segment_tables():
+            self._widen(other, fields)
+        present = layout.fields_of(table.schema)
+        new = sorted({name for row in rows for name in row} - set(present))
+        if new:
+            table.add_columns([layout.arrow_field(name, fields[name]) for name in new])
+        return table
+
+    def _widen(self, table: Any, fields: Mapping[str, FieldType]) -> None:
+        """Rewrite integer columns that have become numbers; one commit, so never half done."""
+        kinds = layout.fields_of(table.schema)
+        wider = [name for name, kind in kinds.items() if fields[name] is not kind]
+        if not wider:
+            return
+        rows = table.to_arrow()
+        for name in wider:
+            column = layout.column_of(name)
+            place = rows.schema.get_field_index(column)
+            field = layout.arrow_field(name, fields[name])
+            rows = rows.set_column(place, field, rows[column].cast(field.type))
+        name = table.name
+        self._tables[name] = self._database.create_table(name, rows, mode="overwrite")
+
+    def _in_memory(self, table: Any, request: Retrieval, condition: Filter | None) -> Candidates:
+        assert self._resident is not None  # noqa: S101 - the caller's case
+        version = int(table.version)
+        copy = self._resident.get(request.modality)
+        if copy is None or copy.version != version:
+            copy = Resident(table, request.modality, version)
+            self._resident[request.modality] = copy
+        return copy.search(request, condition)
+
+    def _check_vector(self, request: Retrieval) -> None:
+        shared = request.space is Space.SHARED
+        tower_dim = self.manifest.tower_dims.get(request.modality)
+        expected = self.manifest.dim if shared else tower_dim
+        if request.vector.shape != (expected,):
+            raise DimensionError(
+                f"the query vector has shape {request.vector.shape}, the {request.space} space "
+                f"of {request.modality} segments needs ({expected},)"
+            )
+
+    def _table(self, name: str) -> Any:
+        if name not in self._tables:
+            self._tables[name] = self._database.open_table(name)
+        return self._tables[name]
+
+    def _table_of(self, modality: Modality) -> Any | None:
+        name = layout.segments_table(modality)
+        if name not in self._tables and not (Path(self.location) / f"{name}.lance").is_dir():
+            return None
+        return self._table(name)
+
+    def _segment_tables(self) -> Iterator[tuple[Modality, Any]]:
+        for modality in Modality:
+            table = self._table_of(modality)
+            if table is not None:
+                yield modality, table
+
+    def _all_tables(self) -> Iterator[tuple[Modality | None, Any]]:
+        yield None, self._table(layout.ASSETS)
+        yield from self._segment_tables()
+
+
+def _connect(location: str) -> Any:
+    import lancedb
+
+    # Every read looks for the newest version: another process may have written one.
+    return lancedb.connect(location, read_consistency_interval=timedelta(0))
+
+
+def _read_manifest(location: str, assets: Any) -> Manifest:
+    manifest = layout.manifest_of(assets.schema)
+    if manifest.format_version > FORMAT_VERSION:
+        raise IncompatibleCollectionError(
+            f"{location}: made by a newer polyseek (format {manifest.format_version}, this one "
+            f"reads up to {FORMAT_VERSION}); upgrade polyseek"
+        )
+    return manifest
+
+
+def _batch(modality: Modality, rows: pa.Table) -> SegmentBatch:
+    columns = {
+        name: rows[name].to_pylist()
+        for name in ("asset_uri", "span_unit", "span_start", "span_end", "text")
+    }
+    segments = [
+        Segment(
+            asset_uri=columns["asset_uri"][i],
+            modality=modality,
+            span=layout.span_of(
+                columns["span_unit"][i], columns["span_start"][i], columns["span_end"][i]
+            ),
+            text=columns["text"][i],
+            metadata=read_metadata(rows, i),
+        )
+        for i in range(len(rows))
+    ]
+    return SegmentBatch(
+        modality=modality,
+        segments=segments,
+        embeddings=Embeddings(
+            shared=layout.vectors_to_numpy(rows[layout.VECTOR_COLUMN[Space.SHARED]]),
+            tower=layout.vectors_to_numpy(rows[layout.VECTOR_COLUMN[Space.TOWER]]),
+        ),
+    )
+
+
+def _condition(column: str, values: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(map(quote, values))})"
+
+
+def _conditions(uris: Sequence[str]) -> Iterator[str]:
+    for start in range(0, len(uris), _URIS_PER_CONDITION):
+        yield _condition("asset_uri", uris[start : start + _URIS_PER_CONDITION])
+
+
+def _delete(table: Any, column: str, uris: Sequence[str]) -> None:
+    for start in range(0, len(uris), _URIS_PER_CONDITION):
+        condition = _condition(column, uris[start : start + _URIS_PER_CONDITION])
+        # A delete is a new version even when no row matches.
+        if table.count_rows(condition):
+            table.delete(condition)

@@ -1,0 +1,164 @@
+"""A store in plain Python and NumPy: for tests and throw-away collections, and as the reference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from polyseek.core.errors import CollectionBusyError, DimensionError
+from polyseek.core.filters import FieldType, check
+from polyseek.core.types import (
+    AssetRecord,
+    AssetStatus,
+    Candidates,
+    Embeddings,
+    Floats,
+    Hit,
+    Manifest,
+    MetadataValue,
+    Modality,
+    Retrieval,
+    Segment,
+    SegmentBatch,
+    Space,
+)
+from polyseek.store.filter_rows import matches
+from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    segment: Segment
+    metadata: Mapping[str, MetadataValue]
+    shared: Floats
+    tower: Floats
+
+
+class MemoryStore:
+    """See `polyseek.core.protocols.Store`. Gone with the process."""
+
+    def __init__(self, location: str, manifest: Manifest) -> None:
+        self.location, self.manifest, self.version = location, manifest, 0
+        self._records: dict[str, AssetRecord] = {}
+        self._rows: dict[str, _Row] = {}
+        self._fields: dict[str, FieldType] = {}
+        self._clashes = ClashLog()
+        self._lock = Lock()
+
+    @classmethod
+    def create(cls, location: str, manifest: Manifest) -> MemoryStore:
+        """A new, empty store."""
+        return cls(location, manifest)
+
+    def fields(self) -> Mapping[str, FieldType]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        return dict(self._fields)
+
+    def records(self) -> Sequence[AssetRecord]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        return list(self._records.values())
+
+    def counts(self) -> Mapping[tuple[AssetStatus, Modality | None], int]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        return Counter((record.status, record.modality) for record in self._records.values())
+
+    def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        wanted = set(uris)
+        batches = []
+        for modality in Modality:
+            rows = [r for r in self._of(modality) if r.segment.asset_uri in wanted]
+            if rows:
+                embeddings = Embeddings(
+                    shared=np.stack([r.shared for r in rows]),
+                    tower=np.stack([r.tower for r in rows]),
+                )
+                segments = [r.segment for r in rows]
+                batches.append(SegmentBatch(modality, segments, embeddings))
+        return batches
+
+    def search(self, request: Retrieval) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        expected = (
+            self.manifest.dim
+            if request.space is Space.SHARED
+            else self.manifest.tower_dims.get(request.modality, 0)
+        )
+        if request.vector.shape != (expected,):
+            raise DimensionError(
+                f"query vector has shape {request.vector.shape}, the {request.space} space of "
+                f"{request.modality} needs ({expected},)"
+            )
+        rows = self._of(request.modality)
+        if request.filter is not None:
+            condition = check(request.filter, self._fields)
+            rows = [row for row in rows if matches(condition, self._typed(row))]
+        scored = [(float(self._vector(row, request.space) @ request.vector), row) for row in rows]
+        scored.sort(key=lambda pair: (-pair[0], pair[1].segment.id))
+        hits = [
+            Hit(
+                id=row.segment.id,
+                uri=row.segment.asset_uri,
+                modality=request.modality,
+                score=score,
+                rank=rank,
+                span=row.segment.span,
+                text=row.segment.text,
+                metadata=row.metadata,
+            )
+            for rank, (score, row) in enumerate(scored[: request.limit], 1)
+        ]
+        return Candidates(hits=hits, tier="memory-exact", rows=len(rows))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        if not self._lock.acquire(blocking=False):
+            raise CollectionBusyError(f"{self.location}: somebody else is writing to it")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        self._forget({record.uri for record in records})
+        for batch in batches:
+            for segment, shared, tower in zip(
+                batch.segments, batch.embeddings.shared, batch.embeddings.tower, strict=True
+            ):
+                metadata = normalize_row(segment.metadata)
+                self._fields = evolve(self._fields, [metadata])
+                self._clashes.warn(split(metadata, self._fields)[1], self._fields)
+                self._rows[segment.id] = _Row(segment, metadata, shared, tower)
+        self._records.update({record.uri: record for record in records})
+        self.version += 1
+
+    def delete(self, uris: Sequence[str]) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        self._forget(set(uris))
+        for uri in uris:
+            self._records.pop(uri, None)
+        self.version += 1
+
+    def optimize(self) -> None:
+        """Nothing to compact in memory."""
+
+    def _of(self, modality: Modality) -> list[_Row]:
+        return [row for row in self._rows.values() if row.segment.modality is modality]
+
+    def _forget(self, uris: set[str]) -> None:
+        self._rows = {k: r for k, r in self._rows.items() if r.segment.asset_uri not in uris}
+
+    def _typed(self, row: _Row) -> Mapping[str, Any]:
+        return split(row.metadata, self._fields)[0]
+
+    @staticmethod
+    def _vector(row: _Row, space: Space) -> Floats:
+        return row.shared if space is Space.SHARED else row.tower

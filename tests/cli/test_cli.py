@@ -1,0 +1,202 @@
+"""The command line in this process, on a fake encoder and a real store."""
+
+import json
+import re
+import sys
+
+import pytest
+from PIL import Image
+
+from polyseek import api
+from polyseek.cli import entry, exits
+from polyseek.core import errors
+from polyseek.testing import FakeEncoder
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Runs a command in a folder of its own; gives exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: FakeEncoder())
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["polyseek", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            entry.main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return run
+
+
+def make_photos(root):
+    folder = root / "photos"
+    (folder / "trip").mkdir(parents=True)
+    for colour in ("red", "green", "blue"):
+        Image.new("RGB", (32, 24), colour).save(folder / f"{colour}.png")
+    (folder / "trip" / "note.txt").write_text("A red car on the road.")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return make_photos(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """An indexed folder that tests only read; one of its files is broken."""
+    root = tmp_path_factory.mktemp("shared")
+    folder = make_photos(root)
+    (folder / "bad.png").write_bytes(b"x")
+    (folder / "tool.exe").write_bytes(b"x")
+    (root / "empty").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "_load_encoder", lambda name, settings: FakeEncoder())
+        api.open(root / ".polyseek", resident=False).add(folder)
+    return root
+
+
+@pytest.fixture
+def indexed(cli, shared, monkeypatch):
+    monkeypatch.chdir(shared)
+    return shared / "photos"
+
+
+def test_index_says_what_it_did(cli, photos):
+    code, out, _ = cli("index", photos)
+    assert code == 0
+    assert ".polyseek: 4 added" in out
+    code, out, _ = cli("index", photos)
+    assert "4 unchanged" in out
+    code, out, _ = cli("index", photos, "--json")
+    assert json.loads(out)["skipped"] == 4
+
+
+def test_search_in_all_four_directions(cli, indexed):
+    def best(*words):
+        code, out, err = cli("search", *words, "--json")
+        assert code == 0, err
+        return [hit["uri"].rsplit("/", 1)[1] for hit in json.loads(out)["hits"]]
+
+    assert best("something blue", "--modality", "image")[0] == "blue.png"
+    assert best(indexed / "red.png", "--modality", "text") == ["note.txt"]
+    assert best(indexed / "green.png", "--modality", "image")[0] == "green.png"
+    assert best("a car on a road", "--modality", "text") == ["note.txt"]
+    assert set(best("red")) == {"red.png", "green.png", "blue.png", "note.txt"}
+
+
+def test_json_has_what_programs_need(cli, indexed):
+    code, out, _ = cli("search", "red", "-k", "2", "--json", "--explain")
+    found = json.loads(out)
+    assert found["query"] == "red"
+    assert found["coverage"] == {"searched": 4, "failed": 2, "pending": 0}
+    assert [hit["rank"] for hit in found["hits"]] == [1, 2]
+    assert set(found["hits"][0]) == {
+        "rank", "id", "uri", "modality", "score", "span", "text", "metadata",
+    }  # fmt: skip
+    assert {step["modality"] for step in found["plan"]} == {"image", "text"}
+    assert all(step["recall"] == 1.0 for step in found["plan"])
+    assert set(found["timings_ms"]) == {"encode", "retrieve", "fuse", "total"}
+
+
+def test_paths_and_filter_and_table(cli, indexed):
+    code, out, _ = cli("search", "red", "--paths", "--filter", "folder = 'trip'")
+    assert out == f"{indexed / 'trip' / 'note.txt'}\n"
+    code, out, _ = cli("search", "red", "--filter", "width = 32 AND name LIKE 'r%'")
+    assert "photos/red.png" in out
+    assert "note.txt" not in out
+    code, out, _ = cli("search", "red", "--filter", "width > 99")
+    assert code == 0
+    assert "No hits" in out
+
+
+def test_grid_is_self_contained(cli, indexed, tmp_path):
+    code, out, _ = cli("search", "red <car>", "--grid", tmp_path / "sheet.html")
+    page = (tmp_path / "sheet.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert "red &lt;car&gt;" in page
+    assert not re.search(r"https?://", page)
+    code, _, err = cli("search", "red", "--grid", tmp_path / "no" / "sheet.html")
+    assert code == 10
+    assert "cannot be written" in err
+
+
+def test_failures_are_counted_and_listed_with_reasons(cli, photos):
+    (photos / "bad.png").write_bytes(b"x")
+    _, out, _ = cli("index", photos)
+    assert "1 could not be (fully) read" in out
+    assert "photos/bad.png: is no picture" in out
+
+
+def test_status(cli, indexed):
+    _, out, _ = cli("status")
+    assert "3 image" in out
+    assert "photos/bad.png: is no picture" in out
+    _, out, _ = cli("status", "--json")
+    found = json.loads(out)
+    assert found["assets"] == {
+        "indexed": 4, "partial": 0, "pending": 0, "failed": 1, "unsupported": 1,
+    }  # fmt: skip
+    assert found["modalities"] == {"image": 3, "text": 1}
+    assert len(found["failures"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["index"], 2, "Missing argument"),
+        (["index", "nope"], 21, "no such file or folder"),
+        (["index", "empty"], 22, "nothing to index"),
+        (["index", "photos", "--metadata", "none.csv"], 21, "no such file"),
+        (["index", "photos", "--encoder", "huge"], 53, "made with encoder 'fake'"),
+        (["search", "red", "-c", "elsewhere"], 51, "elsewhere"),
+        (["search", "red", "--modality", "smell"], 10, "unknown modality 'smell'"),
+        (["search", "red", "--filter", "colour = 1"], 61, "colour"),
+        (["search", "red", "--filter", "width >"], 61, "filter"),
+        (["search", "./nope.jpg"], 60, "no such file"),
+        (["search", "photos/bad.png"], 30, "bad.png"),
+        (["search", " "], 60, "empty"),
+        (["search", "red", "-k", "0"], 2, "limit"),
+        (["serch"], 2, "No such command"),
+        (["models", "pull", "nope"], 11, "known: mini"),
+    ],
+)
+def test_bad_input_is_one_line_with_its_own_exit_code(cli, indexed, tmp_path, words, code, says):
+    (tmp_path / "empty").mkdir()
+    (indexed / "bad.png").write_bytes(b"x")
+    got, out, err = cli(*words)
+    assert got == code, err
+    assert says in err
+    if code != 2:
+        assert err.count("\n") == 1
+        assert "Traceback" not in err
+
+
+def test_an_unknown_encoder_lists_the_known_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["polyseek", "index", ".", "--encoder", "huge"])
+    with pytest.raises(SystemExit) as stop:
+        entry.main()
+    assert stop.value.code == 11
+    assert "unknown encoder 'huge'; known: mini" in capsys.readouterr().err
+
+
+def test_every_error_has_an_exit_code_and_the_page_lists_it():
+    page = (api.Path(__file__).parents[2] / "docs/reference/exit-codes.md").read_text()
+    kinds = [k for k in vars(errors).values() if isinstance(k, type)]
+    for kind in kinds:
+        if issubclass(kind, errors.PolyseekError):
+            made = kind.__new__(kind)
+            assert exits.code_of(made) > 0
+    for kind, code in exits.TABLE.items():
+        assert f"| {code} | `{kind.__name__}` |" in page
+
+
+def test_a_reader_that_goes_away_is_no_error(cli, indexed, monkeypatch):
+    def gone(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("polyseek.cli.render.results", gone)
+    monkeypatch.setattr(entry, "_close_stdout", lambda: None)
+    assert cli("search", "red")[0] == 0

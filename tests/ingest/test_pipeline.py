@@ -1,0 +1,258 @@
+import json
+import os
+import shutil
+import signal
+import threading
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from polyseek.core.config import IndexOptions
+from polyseek.core.errors import CollectionBusyError, SourceNotFoundError
+from polyseek.core.types import AssetStatus, Manifest, Modality
+from polyseek.ingest import pipeline
+from polyseek.ingest.pipeline import ingest
+from polyseek.ingest.sources.files import FileSource
+from polyseek.store.memory import MemoryStore
+from polyseek.testing import FakeEncoder
+
+
+@pytest.fixture
+def encoder():
+    return FakeEncoder()
+
+
+@pytest.fixture
+def store(encoder):
+    info = encoder.info
+    return MemoryStore.create(
+        "memory",
+        Manifest(
+            format_version=1,
+            encoder=info.name,
+            revision=info.revision,
+            dim=info.dim,
+            tower_dims={m: t.dim for m, t in info.towers.items()},
+        ),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "in"
+    (root / "sub").mkdir(parents=True)
+    for colour in ("red", "green", "blue"):
+        Image.new("RGB", (32, 24), colour).save(root / f"{colour}.png")
+    (root / "sub" / "note.txt").write_text("A red car.\n\nIt is fast.")
+    return root
+
+
+def run(folder, encoder, store, progress=None, **options):
+    chosen = IndexOptions(workers=1, **options)
+    return ingest(
+        FileSource(folder, chosen), encoder=encoder, store=store, options=chosen, progress=progress
+    )
+
+
+def contents(store):
+    return {
+        (segment.asset_uri.rsplit("/", 1)[1], segment.span and segment.span.key())
+        for batch in store.fetch([r.uri for r in store.records()])
+        for segment in batch.segments
+    }
+
+
+def record(store, name):
+    return next(r for r in store.records() if r.uri.endswith("/" + name))
+
+
+def test_first_run_indexes_everything_and_the_second_does_nothing(folder, encoder, store):
+    report = run(folder, encoder, store)
+    assert (report.added, report.skipped, report.failures) == (4, 0, ())
+    assert report.segments == 4
+    assert contents(store) == {
+        ("red.png", None),
+        ("green.png", None),
+        ("blue.png", None),
+        ("note.txt", "characters:0-23"),
+    }
+    version, calls = store.version, encoder.calls
+    again = run(folder, encoder, store)
+    assert (again.added, again.skipped) == (0, 4)
+    assert (store.version, encoder.calls) == (version, calls)
+
+
+def test_metadata_of_a_segment(folder, encoder, store, tmp_path):
+    (folder / "red.png.json").write_text(json.dumps({"rating": 5, "name": "mine", "path": "no"}))
+    table = tmp_path / "m.csv"
+    table.write_text("path,year\nsub/note.txt,2020\n")
+    run(folder, encoder, store, metadata=table)
+    rows = {
+        s.metadata["path"]: s.metadata
+        for b in store.fetch([r.uri for r in store.records()])
+        for s in b.segments
+    }
+    assert rows["red.png"]["rating"] == 5
+    assert rows["red.png"]["name"] == "mine"
+    assert rows["red.png"]["folder"] == ""
+    assert (rows["red.png"]["width"], rows["red.png"]["height"]) == (32, 24)
+    assert rows["sub/note.txt"]["folder"] == "sub"
+    assert rows["sub/note.txt"]["year"] == 2020
+
+
+def test_a_changed_asset_is_replaced_and_a_deleted_one_removed(folder, encoder, store):
+    run(folder, encoder, store, passage_chars=12)
+    assert record(store, "note.txt").segments == 2
+    (folder / "sub" / "note.txt").write_text("A blue car.")
+    (folder / "green.png").unlink()
+    report = run(folder, encoder, store, passage_chars=12)
+    assert (report.updated, report.deleted, report.skipped) == (1, 1, 2)
+    assert contents(store) == {
+        ("red.png", None),
+        ("blue.png", None),
+        ("note.txt", "characters:0-11"),
+    }
+
+
+def test_keep_deleted(folder, encoder, store):
+    run(folder, encoder, store)
+    (folder / "green.png").unlink()
+    assert run(folder, encoder, store, keep_deleted=True).deleted == 0
+    assert ("green.png", None) in contents(store)
+
+
+def test_moved_and_touched_assets_keep_their_embeddings(folder, encoder, store):
+    run(folder, encoder, store)
+    calls = encoder.calls
+    shutil.move(folder / "red.png", folder / "sub" / "moved.png")
+    os.utime(folder / "blue.png", ns=(1, 1))
+    report = run(folder, encoder, store)
+    assert (report.moved, report.updated, report.deleted, report.added) == (1, 1, 1, 0)
+    assert encoder.calls == calls
+    assert record(store, "moved.png").status is AssetStatus.INDEXED
+    assert ("red.png", None) not in contents(store)
+
+
+def test_failures_are_recorded_with_their_reason_and_not_tried_again(folder, encoder, store):
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "tool.exe").write_bytes(b"MZ")
+    report = run(folder, encoder, store)
+    assert report.added == 4
+    assert {f.uri.rsplit("/", 1)[1]: f.status for f in report.failures} == {
+        "broken.jpg": "failed",
+        "empty.txt": "failed",
+        "tool.exe": "unsupported",
+    }
+    again = run(folder, encoder, store)
+    assert (again.skipped, again.failures) == (7, ())
+    Image.new("RGB", (8, 8), "red").save(folder / "broken.jpg")
+    fixed = run(folder, encoder, store)
+    assert fixed.updated == 1
+    assert record(store, "broken.jpg").reason is None
+
+
+def test_a_broken_sidecar_makes_its_asset_partial(folder, encoder, store):
+    (folder / "red.png.json").write_text("{")
+    report = run(folder, encoder, store)
+    assert [f.status for f in report.failures] == [AssetStatus.PARTIAL]
+    assert record(store, "red.png").segments == 1
+
+
+def test_a_subfolder_that_cannot_be_read_loses_nothing(folder, encoder, store, monkeypatch):
+    run(folder, encoder, store)
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = run(folder, encoder, store)
+    assert report.deleted == 0
+    assert report.failures[0].reason == "folder cannot be read: Permission denied"
+    assert ("note.txt", "characters:0-23") in contents(store)
+    monkeypatch.undo()
+    run(folder, encoder, store)
+    assert all(r.status is AssetStatus.INDEXED for r in store.records())
+
+
+def test_another_folder_is_none_of_this_ones_business(folder, encoder, store, tmp_path):
+    run(folder, encoder, store)
+    other = tmp_path / "in2"
+    other.mkdir()
+    (other / "x.txt").write_text("x")
+    assert run(other, encoder, store).deleted == 0
+    assert len(contents(store)) == 5
+
+
+def test_new_assets_are_pending_until_they_are_stored(folder, encoder, store):
+    seen = []
+
+    def progress(event):
+        seen.append({status for (status, _) in store.counts()})
+
+    run(folder, encoder, store, progress=progress)
+    assert {AssetStatus.PENDING} in seen
+    assert {r.status for r in store.records()} == {AssetStatus.INDEXED}
+
+
+def test_ctrl_c_finishes_the_batch_in_hand_and_the_next_run_the_rest(
+    folder, encoder, store, monkeypatch
+):
+    for i in range(20):
+        (folder / f"{i:02}.txt").write_text(f"text {i}")
+
+    def progress(event):
+        if event.stage == "index" and event.done == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    report = run(folder, encoder, store, progress=progress)
+    assert report.interrupted
+    assert report.added == 3
+    assert len(contents(store)) == 3
+    rest = run(folder, encoder, store)
+    assert not rest.interrupted
+    assert rest.added == 21
+    assert len(contents(store)) == 24
+
+
+def test_commits_are_batched(folder, encoder, store, monkeypatch):
+    for i in range(10):
+        (folder / f"{i:02}.txt").write_text(f"text {i}")
+    monkeypatch.setattr(pipeline, "COMMIT_SEGMENTS", 4)
+    run(folder, encoder, store)
+    assert 4 <= store.version <= 6
+    assert len(contents(store)) == 14
+
+
+def test_a_second_writer_is_refused(folder, encoder, store):
+    with store.writing(), pytest.raises(CollectionBusyError):
+        run(folder, encoder, store)
+
+
+def test_a_missing_source_changes_nothing(folder, encoder, store):
+    run(folder, encoder, store)
+    version = store.version
+    with pytest.raises(SourceNotFoundError):
+        run(folder / "nope", encoder, store)
+    assert store.version == version
+
+
+def test_works_outside_the_main_thread(folder, encoder, store):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(run(folder, encoder, store)))
+    thread.start()
+    thread.join()
+    assert found[0].added == 4
+
+
+def test_an_encoder_without_a_tower_makes_assets_unsupported(folder, store):
+    encoder = FakeEncoder()
+    towers = {Modality.IMAGE: encoder.info.towers[Modality.IMAGE]}
+    encoder.info = replace(encoder.info, towers=towers)
+    report = run(folder, encoder, store)
+    assert [f.status for f in report.failures] == [AssetStatus.UNSUPPORTED]
+    assert report.added == 3
