@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -13,7 +13,7 @@ from polyseek.cli.app import app
 from polyseek.core.errors import PolyseekError
 
 # typer keeps its copy of click private; this is that copy's ClickException.
-_UsageError = typer.BadParameter.__mro__[2]
+_UsageError: type[Any] = typer.BadParameter.__mro__[2]
 
 
 def main() -> NoReturn:
@@ -28,7 +28,7 @@ def _run() -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except _UsageError as error:
-        error.show()  # type: ignore[attr-defined]
+        error.show()
         return exits.USAGE
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")

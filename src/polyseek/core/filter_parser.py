@@ -1,7 +1,7 @@
 """SQL-like text -> filter tree, by sqlglot.
 
-sqlglot reads all of SQL; only the few forms named in `ALLOWED` become a tree, and everything else is
-refused. No text of the user's reaches a store: stores compile the tree.
+sqlglot reads all of SQL; only the few forms named in `ALLOWED` become a tree, and everything else
+is refused. No text of the user's reaches a store: stores compile the tree.
 """
 
 from __future__ import annotations

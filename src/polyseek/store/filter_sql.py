@@ -1,4 +1,4 @@
-"""Filters as DataFusion SQL, for Lance. Compiled from the checked tree, never from a user's text."""
+"""Filters as DataFusion SQL, for Lance. Compiled from the checked tree, never from text."""
 
 from __future__ import annotations
 

@@ -211,8 +211,8 @@ class LanceStore:
 
     def _write(self, batch: SegmentBatch, uris: Sequence[str]) -> None:
         """Replace the segments of these assets in one commit."""
-        for rows in (batch.embeddings.shared, batch.embeddings.tower):
-            if not np.isfinite(rows).all():
+        for vectors in (batch.embeddings.shared, batch.embeddings.tower):
+            if not np.isfinite(vectors).all():
                 raise StoreError(f"{self.location}: an embedding is not finite; nothing written")
         normalized = [normalize_row(segment.metadata) for segment in batch.segments]
         fields = evolve(self.fields(), normalized)

@@ -149,14 +149,16 @@ def vectors_to_numpy(column: Any) -> Floats:
     dim = chunk.type.list_size
     rows = chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     if rows.dtype == np.float32:
-        return rows
+        shared: Floats = rows
+        return shared
     return unit_rows(rows.astype(np.float32))
 
 
 def unit_rows(rows: Floats) -> Floats:
     """``(n, dim)`` float32 rows scaled to unit length; all-zero rows stay."""
     norms = np.sqrt(np.vecdot(rows, rows))[:, None]
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    scaled: Floats = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return scaled
 
 
 def to_storage(value: Any) -> Any:

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -122,7 +123,8 @@ class CodedIndex:
         def look(shard: tuple[int, Any]) -> Rows:
             start, index = shard
             found = index.search(rotated, min(per_shard, index.ntotal), params=_only(rows, shard))
-            return found[1][0][found[1][0] >= 0] + start
+            numbers: Rows = found[1][0]
+            return numbers[numbers >= 0] + start
 
         def scored(found: list[Rows]) -> Rows:
             return np.sort(np.concatenate(found)).astype(np.int64)
@@ -142,7 +144,7 @@ def _encode(half: NDArray[np.float16]) -> tuple[Any, list[tuple[int, Any]]]:
     trained.train(rotation.apply(half[::step][:_TRAIN_ROWS].astype(np.float32)))
     bounds = np.linspace(0, rows, _threads() + 1).astype(int)
     shards = []
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         index = faiss.clone_index(trained)
         for i in range(start, end, 8192):
             index.add(rotation.apply(half[i : min(end, i + 8192)].astype(np.float32)))
@@ -152,16 +154,18 @@ def _encode(half: NDArray[np.float16]) -> tuple[Any, list[tuple[int, Any]]]:
 
 def _only(rows: Rows | None, shard: tuple[int, Any]) -> Any:
     """Search parameters that restrict a shard to these rows; None for all."""
-    import faiss
-
     if rows is None:
         return None
+    import faiss
+
     start, index = shard
     inside = rows[(rows >= start) & (rows < start + index.ntotal)] - start
     bits = np.zeros(index.ntotal, bool)
     bits[inside] = True
-    selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
-    return faiss.RaBitQSearchParameters(sel=selector)
+    # The stubs know the C++ signatures only, not the array forms of the Python wrappers.
+    wrapped: Any = faiss
+    selector = wrapped.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
+    return wrapped.RaBitQSearchParameters(sel=selector)
 
 
 def inner_products(vectors: Floats, query: Floats) -> Floats:
@@ -199,7 +203,8 @@ def top(scores: Floats, limit: int) -> Rows:
         above = passing if len(passing) >= limit else above
     values = scores[above]
     last = np.partition(values, len(values) - limit)[-limit]
-    return above[values >= last]
+    best: Rows = above[values >= last]
+    return best
 
 
 def exact_rows(blocks: Iterable[NDArray[Any]], queries: Floats, limit: int) -> Rows:
