@@ -82,7 +82,7 @@ class Heads:
 
     def save(self, file: BinaryIO) -> None:
         """Write the arrays as an ``.npz`` that is the same, byte for byte, for the same arrays."""
-        np.savez_compressed(
+        np.savez(
             file,
             sentence_map=self.sentence_map.astype(np.float16),
             words=np.frombuffer("\n".join(self.words).encode(), dtype=np.uint8),
