@@ -22,7 +22,6 @@ from rich.text import Text
 
 from polyseek.core.types import Progress, ProgressCallback
 
-
 _BYTES = "download"
 """The stage that counts bytes."""
 

@@ -1,0 +1,257 @@
+"""How fast and how exact is search at 1k, 100k and 1M vectors?
+
+    python benchmarks/search_speed.py --out benchmarks/results/search_speed.json
+
+Synthetic unit vectors of mini's dimension in 1,000 clusters go into a real LanceDB collection and
+are searched in memory, as a long-lived process does. Two kinds of query: near stored vectors (a
+stored vector plus noise), and far from them as texts are from pictures (the same, shifted by a
+constant vector of length 1 plus noise). Recall@10 is against a brute-force scan in this script.
+The floor is the time to read the float32 vectors once at the memory bandwidth measured in the same
+run; a quantised tier can be below it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyseek.api import manifest_of
+from polyseek.core.config import SearchOptions
+from polyseek.core.types import (
+    AssetRecord,
+    AssetStatus,
+    Embeddings,
+    EncoderInfo,
+    Floats,
+    Modality,
+    Prepared,
+    Query,
+    Retrieval,
+    Role,
+    Segment,
+    SegmentBatch,
+    Tower,
+)
+from polyseek.encode.mini import DIM
+from polyseek.search.pipeline import search
+from polyseek.store.lance import LanceStore
+
+CLUSTERS = 1000
+SPREAD = 0.8
+BLOCK = 50_000
+TOWER_DIM = 8
+QUERIES = 200
+K = 10
+
+
+def _text(signal: Any) -> str:
+    return str(signal)
+
+
+class OneVectorEncoder:
+    """Stands in for an encoder that takes no time: every query is the same stored vector."""
+
+    def __init__(self, vector: Floats) -> None:
+        self.info = EncoderInfo(
+            name="bench",
+            revision="1",
+            dim=DIM,
+            towers={
+                Modality.IMAGE: Tower(dim=TOWER_DIM, prepare=_text),
+                Modality.TEXT: Tower(dim=TOWER_DIM, prepare=_text),
+            },
+        )
+        self._answer = Embeddings(shared=vector[None], tower=np.ones((1, TOWER_DIM), np.float32))
+
+    def encode(self, _: Modality, __: Sequence[Prepared], *, role: Role) -> Embeddings:  # noqa: ARG002
+        """The one answer."""
+        return self._answer
+
+
+def unit(rows: Floats) -> Floats:
+    """Rows of length 1."""
+    scaled: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
+def vectors(rows: int, rng: np.random.Generator) -> Floats:
+    """``(rows, DIM)`` unit vectors in clusters."""
+    centres = unit(rng.standard_normal((CLUSTERS, DIM), dtype=np.float32))
+    out = np.empty((rows, DIM), np.float32)
+    for start in range(0, rows, BLOCK):
+        end = min(rows, start + BLOCK)
+        noise = rng.standard_normal((end - start, DIM), dtype=np.float32) * (SPREAD / DIM**0.5)
+        out[start:end] = unit(centres[rng.integers(0, CLUSTERS, end - start)] + noise)
+    return out
+
+
+def queries(stored: Floats, rng: np.random.Generator) -> dict[str, Floats]:
+    """Both kinds of query."""
+    some = stored[rng.integers(0, len(stored), QUERIES)]
+    noise = rng.standard_normal(some.shape).astype(np.float32) * (0.5 / DIM**0.5)
+    shift = unit(rng.standard_normal((1, DIM)).astype(np.float32))
+    return {"in distribution": unit(some + noise), "text-like": unit(some + noise + shift)}
+
+
+def bandwidth(data: Floats) -> float:
+    """Bytes per second at which all cores together can read memory."""
+    cores = os.cpu_count() or 1
+    flat = data.reshape(-1)
+    parts = np.array_split(flat, cores)
+    best = 0.0
+    with ThreadPoolExecutor(cores) as pool:
+        for _ in range(7):
+            started = perf_counter()
+            list(pool.map(lambda part: np.dot(part, part), parts))
+            best = max(best, flat.nbytes / (perf_counter() - started))
+    return best
+
+
+def fill(store: LanceStore, data: Floats) -> None:
+    """Store the vectors as pictures with a little metadata."""
+    with store.writing():
+        for start in range(0, len(data), BLOCK):
+            rows = data[start : start + BLOCK]
+            segments = [
+                Segment(
+                    asset_uri=f"file:///bench/{i}.jpg",
+                    modality=Modality.IMAGE,
+                    metadata={"path": f"{i}.jpg", "year": 2000 + i % 25, "width": i % 4000},
+                )
+                for i in range(start, start + len(rows))
+            ]
+            tower = np.full((len(rows), TOWER_DIM), TOWER_DIM**-0.5, np.float32)
+            record = AssetRecord(
+                uri=f"file:///bench/block-{start}",
+                status=AssetStatus.INDEXED,
+                modality=Modality.IMAGE,
+                etag="1",
+                size_bytes=1,
+            )
+            batch = SegmentBatch(Modality.IMAGE, segments, Embeddings(shared=rows, tower=tower))
+            store.upsert([record], [batch])
+        store.optimize()
+
+
+def timed(work: Callable[[], object], repeat: int) -> NDArray[np.float64]:
+    """Milliseconds of each of `repeat` calls, after a warm-up."""
+    for _ in range(5):
+        work()
+    times = []
+    for _ in range(repeat):
+        started = perf_counter()
+        work()
+        times.append((perf_counter() - started) * 1e3)
+    return np.array(times)
+
+
+def exact_ids(data: Floats, asked: Floats) -> list[set[str]]:
+    """Asset uris of the true nearest vectors of each query."""
+    best = [np.argpartition(-(data @ query), K)[:K] for query in asked]
+    return [{f"file:///bench/{i}.jpg" for i in rows} for rows in best]
+
+
+def measure(rows: int) -> dict[str, Any]:
+    """One table size."""
+    rng = np.random.default_rng(7)
+    data = vectors(rows, rng)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = OneVectorEncoder(data[0])
+        writer = LanceStore.create(f"{folder}/c", manifest_of(encoder.info))
+        started = perf_counter()
+        fill(writer, data)
+        result: dict[str, Any] = {"rows": rows, "write_s": round(perf_counter() - started, 1)}
+        floor_ms = data.nbytes / bandwidth(data if rows > 50_000 else np.tile(data, (64, 1))) * 1e3
+        result["float32_floor_ms"] = round(floor_ms, 3)
+        asked = queries(data, rng)
+        truth = {kind: exact_ids(data, some) for kind, some in asked.items()}
+        del data
+        store = LanceStore.open(f"{folder}/c", resident=True)
+        started = perf_counter()
+        store.search(Retrieval(vector=asked["text-like"][0], modality=Modality.IMAGE))
+        result["first_search_s"] = round(perf_counter() - started, 2)
+        for kind, some in asked.items():
+            result[kind] = _searches(store, some, truth[kind], floor_ms)
+        result["whole_road_p50_ms"] = round(_road(store, encoder), 3)
+        result["lance_p50_ms"] = round(_direct(f"{folder}/c", asked["text-like"]), 2)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result["peak_memory_of_this_script_mb"] = round(peak)
+    return result
+
+
+def _searches(
+    store: LanceStore, asked: Floats, truth: Sequence[set[str]], floor_ms: float
+) -> dict[str, Any]:
+    times: list[float] = []
+    found, tier = 0, ""
+    for _ in range(2):  # the second round is the warm one
+        found, times = 0, []
+        for query, best in zip(asked, truth, strict=True):
+            started = perf_counter()
+            answer = store.search(Retrieval(vector=query, modality=Modality.IMAGE, limit=K))
+            times.append((perf_counter() - started) * 1e3)
+            found += len({hit.uri for hit in answer.hits} & best)
+            tier = answer.tier
+    p50, p95 = np.percentile(times, [50, 95])
+    return {
+        "tier": tier,
+        "p50_ms": round(float(p50), 3),
+        "p95_ms": round(float(p95), 3),
+        "times_floor": round(float(p50) / floor_ms, 2),
+        "recall@10": round(found / (K * len(truth)), 4),
+    }
+
+
+def _road(store: LanceStore, encoder: OneVectorEncoder) -> float:
+    """The whole search road with an encoder that takes no time, metadata of the hits read."""
+    query = Query(modality=Modality.TEXT, signal="x", label="x")
+
+    def work() -> None:
+        found = search(query, encoder=encoder, store=store, options=SearchOptions(limit=K))
+        for hit in found:
+            dict(hit.metadata)
+
+    return float(np.median(timed(work, 100)))
+
+
+def _direct(location: str, asked: Floats) -> float:
+    """Asking Lance, as a one-shot process does."""
+    store = LanceStore.open(location)
+    some = iter(np.tile(asked, (2, 1)))
+
+    def work() -> None:
+        store.search(Retrieval(vector=next(some), modality=Modality.IMAGE, limit=K))
+
+    return float(np.median(timed(work, 15)))
+
+
+def main() -> None:
+    """Measure, print, write JSON."""
+    parser = argparse.ArgumentParser(description="Search speed and recall")
+    parser.add_argument("--rows", default="1000,100000,1000000")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    results = []
+    for rows in map(int, options.rows.split(",")):
+        results.append(measure(rows))
+        print(json.dumps(results[-1], indent=2), flush=True)
+    if options.out:
+        machine = {"machine": platform.machine(), "cores": os.cpu_count(), "dim": DIM}
+        text = json.dumps({**machine, "results": results}, indent=2)
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
