@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from polyseek.core import plugins
+from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_settings
 from polyseek.core.errors import (
     CollectionNotFoundError,
     ConfigError,
     EmptySourceError,
     IncompatibleCollectionError,
+    SourceNotFoundError,
 )
 from polyseek.core.filters import FieldType
 from polyseek.core.protocols import Encoder, Store
@@ -68,10 +70,13 @@ class Status:
 class Collection:
     """A named, searchable set of assets with one encoder. Made by `open`."""
 
-    def __init__(self, location: str, *, store: Store, encoder: Encoder) -> None:
+    def __init__(
+        self, location: str, *, store: Store, encoder: Encoder, offline: bool = False
+    ) -> None:
         self.location = location
         self._store = store
         self._encoder = encoder
+        self._offline = offline
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
@@ -91,7 +96,7 @@ class Collection:
 
         Args:
             sources: Folders or files.
-            progress: Called with every step.
+            progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
                 ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``.
 
@@ -102,16 +107,18 @@ class Collection:
         from polyseek.ingest.pipeline import ingest
 
         chosen = _options(IndexOptions, options)
+        require(sources)
         total = IngestReport()
         for path in sources:
             source = _file_source(path, chosen)
-            report = ingest(
-                source,
-                encoder=self._encoder,
-                store=self._store,
-                options=chosen,
-                progress=progress,
-            )
+            with reporting(progress):
+                report = ingest(
+                    source,
+                    encoder=self._encoder,
+                    store=self._store,
+                    options=chosen,
+                    progress=progress,
+                )
             if report == replace(IngestReport(), elapsed_s=report.elapsed_s):
                 raise EmptySourceError(f"{path}: nothing to index (hidden files are left out)")
             total = _merge(total, report)
@@ -146,7 +153,7 @@ class Collection:
         from polyseek.search.pipeline import search
 
         return search(
-            read_query(query),
+            read_query(query, offline=self._offline),
             encoder=self._encoder,
             store=self._store,
             options=SearchOptions(
@@ -216,7 +223,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         store = backend.create(where, manifest_of(chosen.info))
         if resident:
             store = backend.open(where, resident=True)
-        return Collection(where, store=store, encoder=chosen)
+        return Collection(where, store=store, encoder=chosen, offline=settings.offline)
     name = store.manifest.encoder
     if encoder not in (None, name):
         raise IncompatibleCollectionError(
@@ -225,7 +232,18 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         )
     chosen = _load_encoder(name, settings)
     check_manifest(where, store.manifest, chosen.info)
-    return Collection(where, store=store, encoder=chosen)
+    return Collection(where, store=store, encoder=chosen, offline=settings.offline)
+
+
+def require(sources: Sequence[str | Path]) -> None:
+    """Refuse missing sources before anything is done about the others.
+
+    Raises:
+        SourceNotFoundError: A source is no folder or file.
+    """
+    for source in sources:
+        if not Path(source).expanduser().exists():
+            raise SourceNotFoundError(f"{source}: no such file or folder")
 
 
 def manifest_of(info: EncoderInfo) -> Manifest:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -181,7 +182,7 @@ def test_an_unknown_encoder_lists_the_known_ones(tmp_path, monkeypatch, capsys):
 
 
 def test_every_error_has_an_exit_code_and_the_page_lists_it():
-    page = (api.Path(__file__).parents[2] / "docs/reference/exit-codes.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/exit-codes.md").read_text()
     kinds = [k for k in vars(errors).values() if isinstance(k, type)]
     for kind in kinds:
         if issubclass(kind, errors.PolyseekError):

@@ -81,6 +81,7 @@ def index(
     from polyseek.cli import render
     from polyseek.cli.progress import progress_bar
 
+    api.require(sources)
     opened = api.open(collection, encoder=encoder, resident=False)
     with progress_bar() as progress:
         report = opened.add(
@@ -130,13 +131,17 @@ def search(
     """Search with a text, an image or a text file."""
     from polyseek import api
     from polyseek.cli import render
+    from polyseek.cli.progress import progress_bar
+    from polyseek.core.artifacts import reporting
 
-    results = api.open(collection, create=False, resident=False).search(
-        term,
-        limit=limit,
-        modalities=[name.strip() for name in modality.split(",")] if modality else (),
-        filter=condition,
-    )
+    opened = api.open(collection, create=False, resident=False)
+    with progress_bar() as progress, reporting(progress):
+        results = opened.search(
+            term,
+            limit=limit,
+            modalities=[name.strip() for name in modality.split(",")] if modality else (),
+            filter=condition,
+        )
     if grid:
         _write_grid(grid, results)
     if as_json:

@@ -22,6 +22,8 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    # Lance's log lines are about its own housekeeping; failures come as exceptions.
+    os.environ.setdefault("LANCEDB_LOG", "error")
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()

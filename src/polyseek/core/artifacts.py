@@ -15,6 +15,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # they import NumPy, and asking the cache must be instant
     from polyseek.core.types import ProgressCallback
 
 _BLOCK = 1024 * 1024
+_reporter: ContextVar[ProgressCallback | None] = ContextVar("_reporter", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +74,26 @@ def ensure(
 ) -> Path:
     """The file in the cache, fetched first when it is not there. Safe across processes.
 
+    Args:
+        artifact: The file.
+        settings: Where the cache is, and whether the network may be used.
+        progress: Called while bytes arrive; defaults to that of `reporting`.
+
     Raises:
         ChecksumError: The source has other bytes than the pinned ones.
         ModelLoadError: The source cannot be reached, or the cache cannot be written.
     """
     return ensure_all([artifact], settings, progress=progress)[0]
+
+
+@contextmanager
+def reporting(progress: ProgressCallback | None) -> Iterator[None]:
+    """Where downloads in this context report to: encoders fetch files when they first need them."""
+    token = _reporter.set(progress)
+    try:
+        yield
+    finally:
+        _reporter.reset(token)
 
 
 def ensure_all(
@@ -91,6 +108,7 @@ def ensure_all(
         ChecksumError: A source has other bytes than the pinned ones.
         ModelLoadError: A source cannot be reached, or the cache cannot be written.
     """
+    progress = progress or _reporter.get()
     by_origin: dict[str, list[Artifact]] = defaultdict(list)
     for artifact in artifacts:
         if cached(artifact, settings) is None:
@@ -99,7 +117,7 @@ def ensure_all(
         if settings.offline and not origin.startswith("file:"):
             raise ModelLoadError(
                 f"{missing[0].filename}: not in {settings.models}, and polyseek is set to offline; "
-                "run 'polyseek models pull mini' once with a network"
+                "fetch it once with a network: 'polyseek models pull NAME'"
             )
         with _writable(settings.models, missing), _locked(settings.models, origin):
             still = [a for a in missing if cached(a, settings) is None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from polyseek.core.errors import ModelLoadError
@@ -36,8 +37,7 @@ def session(path: Path, *, threads: int = 0) -> InferenceSession:
     """
     if not path.is_file():
         raise ModelLoadError(f"{path}: no such model file")
-    import onnxruntime
-
+    onnxruntime = _runtime()
     options = _options(threads or available_cores())
     try:
         return onnxruntime.InferenceSession(
@@ -51,9 +51,17 @@ def session(path: Path, *, threads: int = 0) -> InferenceSession:
         ) from error
 
 
-def _options(threads: int) -> Any:
+def _runtime() -> ModuleType:
+    """ONNX Runtime. Its builds report every model they load to their maker, unless told before."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    module: ModuleType = onnxruntime
+    return module
+
+
+def _options(threads: int) -> Any:
+    onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

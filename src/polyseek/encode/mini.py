@@ -64,15 +64,20 @@ class MiniEncoder:
         role: Role,  # noqa: ARG002 - both sides are embedded alike
     ) -> Embeddings:
         """Embed prepared signals; see `polyseek.core.protocols.Encoder`."""
+        tower = self.info.towers.get(modality)
+        if tower is None:
+            known = ", ".join(sorted(self.info.towers))
+            raise EncoderError(f"encoder '{NAME}' has no {modality} tower; it has {known}")
+        if not batch:
+            return Embeddings(
+                shared=np.empty((0, DIM), np.float32), tower=np.empty((0, tower.dim), np.float32)
+            )
         if modality is Modality.TEXT:
             texts = [str(text) for text in batch]
-            tower = self._text.encode(texts)
-            return Embeddings(shared=self._heads.text(tower, texts), tower=tower)
-        if modality is Modality.IMAGE:
-            pixels = cast("Sequence[NDArray[np.generic]]", batch)
-            tower = self._image.encode(pixels)
-            return Embeddings(shared=self._heads.image(tower), tower=tower)
-        raise EncoderError(f"encoder '{NAME}' has no {modality} tower; it has image and text")
+            own = self._text.encode(texts)
+            return Embeddings(shared=self._heads.text(own, texts), tower=own)
+        own = self._image.encode(cast("Sequence[NDArray[np.generic]]", batch))
+        return Embeddings(shared=self._heads.image(own), tower=own)
 
 
 def load(settings: Settings) -> MiniEncoder:

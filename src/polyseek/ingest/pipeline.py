@@ -72,6 +72,8 @@ def ingest(
             store.delete(plan.deleted)
             run.deleted = len(plan.deleted)
         if announcements or plan.todo or run.deleted:
+            if progress:
+                progress(Progress(stage="tidy", done=0, total=None))
             store.optimize()
     return run.report(interrupted=stop.is_set(), elapsed_s=perf_counter() - started)
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from polyseek.core.errors import (
@@ -32,7 +31,8 @@ from polyseek.core.types import (
     SegmentBatch,
     Space,
 )
-from polyseek.store import lance_search, layout
+from polyseek.store import lance_index, lance_search, layout
+from polyseek.store.batches import join_batches, require_finite
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
@@ -112,31 +112,29 @@ class LanceStore:
 
     def records(self) -> Iterable[AssetRecord]:
         """See `polyseek.core.protocols.StoreReader`."""
-        return layout.records_from_arrow(self._table(layout.ASSETS).to_arrow())
+        with self._reading():
+            rows = self._table(layout.ASSETS).to_arrow()
+        return layout.records_from_arrow(rows)
 
     def counts(self) -> Mapping[tuple[AssetStatus, Modality | None], int]:
         """See `polyseek.core.protocols.StoreReader`."""
         table = self._table(layout.ASSETS)
-        version = int(table.version)
-        if self._counted is None or self._counted[0] != version:
-            columns = table.search().select(["status", "modality"]).to_arrow()
-            pairs = zip(columns["status"].to_pylist(), columns["modality"].to_pylist(), strict=True)
-            tally = Counter(pairs)
-            counted = {
-                (AssetStatus(status), modality and Modality(modality)): n
-                for (status, modality), n in tally.items()
-            }
-            self._counted = (version, counted)
+        with self._reading():
+            version = int(table.version)
+            if self._counted is None or self._counted[0] != version:
+                rows = table.search().select(["status", "modality"]).to_arrow()
+                self._counted = (version, _tally(rows))
         return self._counted[1]
 
     def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:
         """See `polyseek.core.protocols.StoreReader`."""
         batches = []
         for modality, table in self._segment_tables():
-            parts = [
-                table.search().where(condition).limit(None).to_arrow()
-                for condition in _conditions(uris)
-            ]
+            with self._reading():
+                parts = [
+                    table.search().where(condition).limit(None).to_arrow()
+                    for condition in _conditions(uris)
+                ]
             rows = pa.concat_tables(parts) if parts else None
             if rows:
                 batches.append(_batch(modality, rows))
@@ -145,13 +143,14 @@ class LanceStore:
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
         self._check_vector(request)
-        condition = check(request.filter, self.fields()) if request.filter else None
-        table = self._table_of(request.modality)
-        if table is None:
-            return Candidates(hits=(), tier="empty", rows=0)
-        if self._resident is None:
-            return lance_search.search(table, request, condition)
-        return self._in_memory(table, request, condition)
+        with self._reading():
+            condition = check(request.filter, self.fields()) if request.filter else None
+            table = self._table_of(request.modality)
+            if table is None:
+                return Candidates(hits=(), tier="empty", rows=0)
+            if self._resident is None:
+                return lance_search.search(table, request, condition)
+            return self._in_memory(table, request, condition)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -183,8 +182,10 @@ class LanceStore:
     def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         uris = [record.uri for record in records]
-        written = {batch.modality for batch in batches}
-        for batch in batches:
+        joined = join_batches(batches)
+        require_finite(self.location, joined)
+        written = {batch.modality for batch in joined}
+        for batch in joined:
             self._write(batch, uris)
         # A recorded asset may have rows of another modality, or of a run that was killed.
         known = [uri for uri in uris if uri in self._recorded]
@@ -206,14 +207,24 @@ class LanceStore:
 
     def optimize(self) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
-        for _, table in self._all_tables():
+        for modality, table in self._all_tables():
             table.optimize(cleanup_older_than=KEEP_VERSIONS)
+            if modality is not None:
+                lance_index.refresh(table)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        # LanceDB has no error class of its own.
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(
+                f"{self.location}: the collection cannot be read: {error}; if files are missing "
+                "or damaged, index the source into a new collection with -c"
+            ) from error
 
     def _write(self, batch: SegmentBatch, uris: Sequence[str]) -> None:
         """Replace the segments of these assets in one commit."""
-        for vectors in (batch.embeddings.shared, batch.embeddings.tower):
-            if not np.isfinite(vectors).all():
-                raise StoreError(f"{self.location}: an embedding is not finite; nothing written")
         normalized = [normalize_row(segment.metadata) for segment in batch.segments]
         fields = evolve(self.fields(), normalized)
         table = self._ready_table(batch.modality, fields, normalized)
@@ -270,7 +281,9 @@ class LanceStore:
         version = int(table.version)
         copy = self._resident.get(request.modality)
         if copy is None or copy.version != version:
-            copy = Resident(table, request.modality, version)
+            frozen = self._database.open_table(table.name)
+            frozen.checkout(version)
+            copy = Resident(frozen, request.modality, version)
             self._resident[request.modality] = copy
         return copy.search(request, condition)
 
@@ -321,6 +334,14 @@ def _read_manifest(location: str, assets: Any) -> Manifest:
             f"reads up to {FORMAT_VERSION}); upgrade polyseek"
         )
     return manifest
+
+
+def _tally(rows: pa.Table) -> Mapping[tuple[AssetStatus, Modality | None], int]:
+    pairs = Counter(zip(rows["status"].to_pylist(), rows["modality"].to_pylist(), strict=True))
+    return {
+        (AssetStatus(status), modality and Modality(modality)): n
+        for (status, modality), n in pairs.items()
+    }
 
 
 def _batch(modality: Modality, rows: pa.Table) -> SegmentBatch:

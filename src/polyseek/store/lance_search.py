@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from polyseek.core.filters import Filter
 from polyseek.core.types import Candidates, Retrieval
-from polyseek.store import layout
+from polyseek.store import lance_index, layout
 from polyseek.store.filter_sql import to_sql
 from polyseek.store.hits import hits_from_arrow
+
+SELECT_EXACT_ROWS = 20_000
+"""A filter that leaves no more than this is searched exactly: a scan of them is fast enough."""
 
 
 def search(table: Any, request: Retrieval, condition: Filter | None) -> Candidates:
@@ -17,19 +23,31 @@ def search(table: Any, request: Retrieval, condition: Filter | None) -> Candidat
     rows = table.count_rows(where)
     if not rows:
         return Candidates(hits=(), tier="lance-exact", rows=0)
+    indexed = rows > SELECT_EXACT_ROWS and lance_index.has_index(table, request.space)
+    found = _nearest(table, request, min(request.limit, rows), where=where, indexed=indexed)
+    hits = hits_from_arrow(found, found["score"].to_pylist(), request.modality)
+    if not indexed:
+        return Candidates(hits=hits, tier="lance-exact", rows=rows)
+    recall = lance_index.measured_recall(table, request.space)
+    return Candidates(hits=hits, tier="lance-ann", rows=rows, recall=recall)
+
+
+def _nearest(
+    table: Any, request: Retrieval, limit: int, *, where: str | None, indexed: bool
+) -> pa.Table:
+    """The best rows without their vectors; equal scores are ordered by id, as in memory."""
     vectors = set(layout.VECTOR_COLUMN.values())
     columns = [name for name in table.schema.names if name not in vectors]
-    query = (
-        table.search(request.vector, vector_column_name=layout.VECTOR_COLUMN[request.space])
-        .distance_type("dot")
-        .select([*columns, "_distance"])
-        .limit(min(request.limit, rows))
-    )
-    if where is not None:
-        query = query.where(where, prefilter=True)
-    found = query.to_arrow()
-    # Lance's distance is 1 - product; equal scores are ordered by id, as in memory.
-    found = found.append_column("score", [[1 - d for d in found["_distance"].to_pylist()]])
-    found = found.sort_by([("score", "descending"), ("id", "ascending")])
-    hits = hits_from_arrow(found, found["score"].to_pylist(), request.modality)
-    return Candidates(hits=hits, tier="lance-exact", rows=rows)
+    asked = limit
+    while True:
+        query = lance_index.nearest(table, request, limit=asked, index=indexed)
+        if where is not None:
+            query = query.where(where, prefilter=True)
+        found = query.select([*columns, "_distance"]).to_arrow()
+        scores = 1 - found["_distance"].to_numpy()
+        # Which of the equal scores at the limit Lance keeps is left to chance: ask for all of them.
+        if len(found) < asked or scores.min() < np.partition(scores, -limit)[-limit]:
+            break
+        asked *= 2
+    found = found.append_column("score", [scores])
+    return found.sort_by([("score", "descending"), ("id", "ascending")]).slice(0, limit)

@@ -32,7 +32,6 @@ from polyseek.core.types import (
 from polyseek.store.metadata import clean, dump_clashing
 
 ASSETS = "assets"
-RECALL = "recall"
 VECTOR_COLUMN = {Space.SHARED: "embedding", Space.TOWER: "tower"}
 HIT_COLUMNS = ("id", "asset_uri", "span_unit", "span_start", "span_end", "text", "clashing")
 _MANIFEST_KEY = b"polyseek.manifest"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -28,6 +28,7 @@ from polyseek.core.types import (
     SegmentBatch,
     Space,
 )
+from polyseek.store.batches import require_finite
 from polyseek.store.filter_rows import matches
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
 
@@ -35,7 +36,6 @@ from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
 @dataclass(frozen=True, eq=False)
 class _Row:
     segment: Segment
-    metadata: Mapping[str, MetadataValue]
     shared: Floats
     tower: Floats
 
@@ -79,7 +79,7 @@ class MemoryStore:
                     shared=np.stack([r.shared for r in rows]),
                     tower=np.stack([r.tower for r in rows]),
                 )
-                segments = [r.segment for r in rows]
+                segments = [replace(r.segment, metadata=self._shown(r)) for r in rows]
                 batches.append(SegmentBatch(modality, segments, embeddings))
         return batches
 
@@ -98,8 +98,12 @@ class MemoryStore:
         rows = self._of(request.modality)
         if request.filter is not None:
             condition = check(request.filter, self._fields)
-            rows = [row for row in rows if matches(condition, self._typed(row))]
-        scored = [(float(self._vector(row, request.space) @ request.vector), row) for row in rows]
+            rows = [row for row in rows if matches(condition, self._split(row)[0])]
+        # Unlike a product with `@`, `vecdot` gives equal rows equal scores wherever they lie.
+        scored = [
+            (float(np.vecdot(self._vector(row, request.space), request.vector)), row)
+            for row in rows
+        ]
         scored.sort(key=lambda pair: (-pair[0], pair[1].segment.id))
         hits = [
             Hit(
@@ -110,7 +114,7 @@ class MemoryStore:
                 rank=rank,
                 span=row.segment.span,
                 text=row.segment.text,
-                metadata=row.metadata,
+                metadata=self._shown(row),
             )
             for rank, (score, row) in enumerate(scored[: request.limit], 1)
         ]
@@ -128,6 +132,7 @@ class MemoryStore:
 
     def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
+        require_finite(self.location, batches)
         self._forget({record.uri for record in records})
         for batch in batches:
             for segment, shared, tower in zip(
@@ -136,7 +141,9 @@ class MemoryStore:
                 metadata = normalize_row(segment.metadata)
                 self._fields = evolve(self._fields, [metadata])
                 self._clashes.warn(split(metadata, self._fields)[1], self._fields)
-                self._rows[segment.id] = _Row(segment, metadata, shared, tower)
+                kept = replace(segment, metadata=metadata, signal=None)
+                # Copies: the caller may use its arrays again.
+                self._rows[segment.id] = _Row(kept, shared.copy(), tower.copy())
         self._records.update({record.uri: record for record in records})
         self.version += 1
 
@@ -156,8 +163,12 @@ class MemoryStore:
     def _forget(self, uris: set[str]) -> None:
         self._rows = {k: r for k, r in self._rows.items() if r.segment.asset_uri not in uris}
 
-    def _typed(self, row: _Row) -> Mapping[str, Any]:
-        return split(row.metadata, self._fields)[0]
+    def _split(self, row: _Row) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        return split(row.segment.metadata, self._fields)
+
+    def _shown(self, row: _Row) -> dict[str, MetadataValue]:
+        typed, clashing = self._split(row)
+        return {**typed, **clashing}
 
     @staticmethod
     def _vector(row: _Row, space: Space) -> Floats:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from polyseek.core.filters import Filter
-from polyseek.core.types import Candidates, Modality, Retrieval, Space
-from polyseek.store import layout
+from polyseek.core.types import Candidates, Floats, Modality, Retrieval, Space
+from polyseek.store import layout, recall
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow
 from polyseek.store.scan import EXACT_ROWS, CodedIndex, ExactIndex, VectorIndex
-
-RECALL_QUERIES = 64
-RECALL_AT = 10
 
 
 class Resident:
     """One version of one segments table. Columns are read at once, vectors when first needed.
 
     Args:
-        table: The Lance table.
+        table: The Lance table, checked out at `version`, so that columns and vectors agree.
         modality: Of its segments.
         version: Of the table.
     """
@@ -56,35 +54,21 @@ class Resident:
     def _index(self, space: Space) -> VectorIndex:
         if space not in self._indexes:
             column = layout.VECTOR_COLUMN[space]
-            read = self._table.search().select([column]).to_arrow()[column]
-            if len(read) <= EXACT_ROWS:
-                self._indexes[space] = ExactIndex(layout.vectors_to_numpy(read))
+            query = self._table.search().select([column])
+            if len(self._columns) <= EXACT_ROWS:
+                vectors = layout.vectors_to_numpy(query.to_arrow()[column])
+                self._indexes[space] = ExactIndex(vectors)
             else:
-                dim = read.type.list_size
-                blocks = (layout.vectors_to_numpy(chunk) for chunk in read.chunks)
-                coded = CodedIndex(blocks, rows=len(read), dim=dim)
-                coded.recall = _recall(coded, len(read))
-                self._indexes[space] = coded
+                blocks = (layout.vectors_to_numpy(batch[column]) for batch in query.to_batches())
+                self._indexes[space] = _coded(blocks, len(self._columns))
         return self._indexes[space]
 
 
-def _recall(index: CodedIndex, rows: int) -> float:
-    """Recall@10 against exact search, for queries near stored vectors and for shifted ones.
-
-    The lower of the two: text queries lie far from all pictures, and shifting imitates that.
-    """
-    rng = np.random.default_rng(0)
-    near = index.sample(np.sort(rng.choice(rows, RECALL_QUERIES, replace=False)))
-    noise = rng.normal(size=near.shape).astype(np.float32) / np.sqrt(near.shape[1])
-    shift = noise[0] / np.linalg.norm(noise[0])
-    far = layout.unit_rows(near + noise + shift)
-    recalls = []
-    for queries in (layout.unit_rows(near + 0.3 * noise), far):
-        exact = index.exact(queries, RECALL_AT)
-        found = 0
-        for query, best in zip(queries, exact, strict=True):
-            rows_, scores = index.search(query, RECALL_AT)
-            top = rows_[np.argsort(-scores)[:RECALL_AT]]
-            found += len(np.intersect1d(top, best))
-        recalls.append(found / (RECALL_QUERIES * RECALL_AT))
-    return min(recalls)
+def _coded(blocks: Iterator[Floats], rows: int) -> CodedIndex:
+    coded = CodedIndex(blocks, rows=rows)
+    coded.recall = recall.measure(
+        coded.sample(recall.sample_rows(rows)),
+        search=lambda query: np.sort(coded.search(query, recall.AT)[1])[-recall.AT :],
+        exact=lambda queries: coded.exact(queries, recall.AT),
+    )
+    return coded

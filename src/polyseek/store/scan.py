@@ -11,10 +11,10 @@ Source: Gao, Long: RaBitQ, SIGMOD 2024 (arXiv 2405.12497).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -90,11 +90,12 @@ class CodedIndex:
 
     tier = "memory-coded"
 
-    def __init__(self, blocks: Iterable[Floats], *, rows: int, dim: int) -> None:
+    def __init__(self, blocks: Iterator[Floats], *, rows: int) -> None:
         self.recall: float | None = None
-        self._half = np.empty((rows, dim), np.float16)
+        first = next(blocks)
+        self._half = np.empty((rows, first.shape[1]), np.float16)
         start = 0
-        for block in blocks:
+        for block in chain([first], blocks):
             self._half[start : start + len(block)] = block
             start += len(block)
         self._rotation, self._shards = _encode(self._half)
@@ -107,9 +108,9 @@ class CodedIndex:
         best = top(scores, limit)
         return rows[best], scores[best]
 
-    def exact(self, queries: Floats, limit: int) -> Rows:
-        """``(q, limit)`` best rows of each query by a full scan; for measuring recall."""
-        return exact_rows((self._half[i : i + 8192] for i in range(0, len(self._half), 8192)),
+    def exact(self, queries: Floats, limit: int) -> Floats:
+        """``(q, limit)`` highest scores of each query by a full scan; for measuring recall."""
+        return exact_scores((self._half[i : i + 8192] for i in range(0, len(self._half), 8192)),
                           queries, limit)  # fmt: skip
 
     def sample(self, rows: Rows) -> Floats:
@@ -144,7 +145,7 @@ def _encode(half: NDArray[np.float16]) -> tuple[Any, list[tuple[int, Any]]]:
     trained.train(rotation.apply(half[::step][:_TRAIN_ROWS].astype(np.float32)))
     bounds = np.linspace(0, rows, _threads() + 1).astype(int)
     shards = []
-    for start, end in pairwise(bounds):
+    for start, end in pairwise(np.unique(bounds)):
         index = faiss.clone_index(trained)
         for i in range(start, end, 8192):
             index.add(rotation.apply(half[i : min(end, i + 8192)].astype(np.float32)))
@@ -207,20 +208,13 @@ def top(scores: Floats, limit: int) -> Rows:
     return best
 
 
-def exact_rows(blocks: Iterable[NDArray[Any]], queries: Floats, limit: int) -> Rows:
-    """``(q, limit)`` best rows of each query over vectors that come in blocks."""
-    best_scores = np.full((len(queries), limit), -np.inf, np.float32)
-    best_rows = np.full((len(queries), limit), -1, np.int64)
-    start = 0
+def exact_scores(blocks: Iterable[NDArray[Any]], queries: Floats, limit: int) -> Floats:
+    """``(q, limit)`` highest scores of each query over vectors that come in blocks."""
+    best = np.full((len(queries), limit), -np.inf, np.float32)
     for block in blocks:
-        scores = np.hstack([best_scores, queries @ block.astype(np.float32, copy=False).T])
-        numbers = np.arange(start, start + len(block))
-        rows = np.hstack([best_rows, np.broadcast_to(numbers, (len(queries), len(block)))])
-        order = np.argpartition(-scores, limit - 1, axis=1)[:, :limit]
-        best_scores = np.take_along_axis(scores, order, axis=1)
-        best_rows = np.take_along_axis(rows, order, axis=1)
-        start += len(block)
-    return best_rows
+        scores = np.hstack([best, queries @ block.astype(np.float32, copy=False).T])
+        best = np.partition(scores, scores.shape[1] - limit, axis=1)[:, -limit:]
+    return best
 
 
 def _threads() -> int:

@@ -1,5 +1,26 @@
-"""For tests of plug-ins: a fake encoder, and conformance suites to inherit."""
+"""For tests of plug-ins: a fake encoder, and conformance suites to inherit.
 
-from polyseek.testing.encoder import FakeEncoder
+The suites need pytest and are imported by module::
+
+    from polyseek.testing.store import StoreConformance
+
+
+    class TestMyStore(StoreConformance):
+        def make_store(self, tmp_path, manifest):
+            return MyStore.create(str(tmp_path / "collection"), manifest)
+
+Likewise `polyseek.testing.source.SourceConformance`, `polyseek.testing.decoder.DecoderConformance`,
+`polyseek.testing.segmenter.SegmenterConformance` and `polyseek.testing.encoder.EncoderConformance`.
+"""
+
+import sys
+
+from polyseek.testing.fake_encoder import FakeEncoder
 
 __all__ = ["FakeEncoder"]
+
+if "pytest" in sys.modules:
+    # Without rewriting, a failing check of a suite would not show the values it compared.
+    sys.modules["pytest"].register_assert_rewrite(
+        *(f"{__name__}.{suite}" for suite in ("store", "source", "decoder", "segmenter", "encoder"))
+    )

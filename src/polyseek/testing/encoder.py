@@ -1,119 +1,135 @@
-"""A deterministic encoder without model files, for tests of everything around encoders."""
+"""What every encoder must do: inherit `EncoderConformance` and say how to make an encoder."""
 
 from __future__ import annotations
 
-import re
+import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import pytest
 
 from polyseek.core.errors import EncoderError
-from polyseek.core.types import (
-    Embeddings,
-    EncoderInfo,
-    Floats,
-    Modality,
-    Prepared,
-    Role,
-    Signal,
-    Tower,
+from polyseek.core.protocols import Encoder
+from polyseek.core.types import Embeddings, Modality, Prepared, Role, Signal
+
+TEXTS = (
+    "a red car",
+    "Two dogs run along the beach in the evening sun, and a third one sleeps.",
+    "",
+    "Größe 東京 🎈",
+    "word " * 400,
 )
 
-COLOURS = {
-    "red": (255, 0, 0),
-    "green": (0, 128, 0),
-    "blue": (0, 0, 255),
-    "yellow": (255, 255, 0),
-    "white": (255, 255, 255),
-    "black": (0, 0, 0),
-}
-WORD_DIMENSIONS = 64
 
+class EncoderConformance(ABC):
+    """Checks of `polyseek.core.protocols.Encoder`; name the subclass ``Test...``.
 
-@dataclass(frozen=True)
-class MeanColour:
-    """Preprocessing of a picture: 8 x 8 pixels."""
-
-    def __call__(self, signal: Signal) -> NDArray[np.uint8]:
-        """``(8, 8, 3)`` uint8 of a PIL image."""
-        from PIL import Image
-
-        if not isinstance(signal, Image.Image):
-            raise EncoderError(f"expected a picture, got {type(signal).__name__}")
-        return np.asarray(signal.convert("RGB").resize((8, 8)))
-
-
-def _as_text(signal: Signal) -> str:
-    return str(signal)
-
-
-class FakeEncoder:
-    """Knows six colours: "a red car" is near red pictures. Everything else is a word hash.
-
-    The shared space has one dimension per colour and one for "none of them", the text tower
-    counts hashed words, the picture tower compares pixels.
-
-    Args:
-        revision: Change it to make collections incompatible.
+    Attributes:
+        tolerance: How far a component may differ between two calls; 0 demands equal bits.
     """
 
-    def __init__(self, revision: str = "1") -> None:
-        self.calls = 0
-        self.info = EncoderInfo(
-            name="fake",
-            revision=revision,
-            dim=len(COLOURS) + 1,
-            towers={
-                Modality.IMAGE: Tower(dim=8 * 8 * 3, prepare=MeanColour(), batch_size=4),
-                Modality.TEXT: Tower(dim=WORD_DIMENSIONS, prepare=_as_text, batch_size=4),
-            },
-        )
+    tolerance = 0.0
 
-    def encode(
-        self,
-        modality: Modality,
-        batch: Sequence[Prepared],
-        *,
-        role: Role,  # noqa: ARG002 - both sides alike
-    ) -> Embeddings:
-        """See `polyseek.core.protocols.Encoder`."""
-        self.calls += 1
+    @abstractmethod
+    def make_encoder(self) -> Encoder:
+        """The encoder; called once per test, so a costly one should be kept by the subclass."""
+
+    def signals(self, modality: Modality) -> Sequence[Signal]:
+        """Three or more different signals; override it for sounds and films."""
         if modality is Modality.TEXT:
-            pairs = [_embed_text(str(text)) for text in batch]
-        elif modality is Modality.IMAGE:
-            pairs = [_embed_picture(np.asarray(pixels)) for pixels in batch]
-        else:
-            raise EncoderError(f"encoder 'fake' has no {modality} tower; it has image and text")
-        return Embeddings(
-            shared=np.stack([shared for shared, _ in pairs]),
-            tower=np.stack([tower for _, tower in pairs]),
-        )
+            return TEXTS
+        if modality is not Modality.IMAGE:
+            pytest.skip(f"signals() has no {modality} samples")
+        from PIL import Image
+
+        rng = np.random.default_rng(3)
+        noise = Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8))
+        return [Image.new("RGB", (90, 30), "red"), noise, Image.new("RGB", (8, 300), "white")]
+
+    @pytest.fixture
+    def encoder(self) -> Encoder:
+        """The encoder."""
+        return self.make_encoder()
+
+    def test_the_description_is_complete(self, encoder: Encoder) -> None:
+        info = encoder.info
+        assert info.name
+        assert info.revision
+        assert info.dim > 0
+        assert info.towers
+        for modality, tower in info.towers.items():
+            assert isinstance(modality, Modality)
+            assert tower.dim > 0
+            assert tower.batch_size > 0
+
+    def test_embeddings_have_the_described_shape_and_unit_length(self, encoder: Encoder) -> None:
+        for modality, tower in encoder.info.towers.items():
+            batch = self._prepared(encoder, modality)
+            for role in Role:
+                embeddings = encoder.encode(modality, batch, role=role)
+                assert len(embeddings) == len(batch)
+                _assert_rows(embeddings.shared, len(batch), encoder.info.dim)
+                _assert_rows(embeddings.tower, len(batch), tower.dim)
+
+    def test_an_empty_batch_gives_no_rows(self, encoder: Encoder) -> None:
+        for modality, tower in encoder.info.towers.items():
+            embeddings = encoder.encode(modality, [], role=Role.DOCUMENT)
+            _assert_rows(embeddings.shared, 0, encoder.info.dim)
+            _assert_rows(embeddings.tower, 0, tower.dim)
+
+    def test_a_row_does_not_depend_on_its_batch(self, encoder: Encoder) -> None:
+        for modality in encoder.info.towers:
+            batch = self._prepared(encoder, modality)
+            together = encoder.encode(modality, batch, role=Role.DOCUMENT)
+            alone = [encoder.encode(modality, [each], role=Role.DOCUMENT) for each in batch]
+            single = Embeddings(
+                shared=np.concatenate([each.shared for each in alone]),
+                tower=np.concatenate([each.tower for each in alone]),
+            )
+            self._assert_equal(single, together)
+            turned = encoder.encode(modality, batch[::-1], role=Role.DOCUMENT)
+            self._assert_equal(Embeddings(turned.shared[::-1], turned.tower[::-1]), together)
+
+    def test_different_signals_have_different_embeddings(self, encoder: Encoder) -> None:
+        for modality in encoder.info.towers:
+            batch = self._prepared(encoder, modality)
+            tower = encoder.encode(modality, batch, role=Role.DOCUMENT).tower
+            cosines = tower @ tower.T - 2 * np.eye(len(batch))
+            assert cosines.max() < 0.9999, f"two {modality} signals have one embedding"
+
+    def test_the_same_call_gives_the_same_rows(self, encoder: Encoder) -> None:
+        for modality in encoder.info.towers:
+            batch = self._prepared(encoder, modality)
+            for role in Role:
+                first, again = (encoder.encode(modality, batch, role=role) for _ in range(2))
+                self._assert_equal(first, again)
+
+    def test_preparing_can_be_pickled(self, encoder: Encoder) -> None:
+        for modality, tower in encoder.info.towers.items():
+            copy = pickle.loads(pickle.dumps(tower.prepare))  # noqa: S301 - its own bytes
+            for signal in self.signals(modality):
+                here, there = tower.prepare(signal), copy(signal)
+                assert type(here) is type(there)
+                assert np.array_equal(np.asarray(here), np.asarray(there))
+
+    def test_a_modality_without_a_tower_is_refused(self, encoder: Encoder) -> None:
+        missing = [modality for modality in Modality if modality not in encoder.info.towers]
+        if not missing:
+            pytest.skip("it has a tower for every modality")
+        for modality in missing:
+            with pytest.raises(EncoderError, match=modality):
+                encoder.encode(modality, ["a text"], role=Role.QUERY)
+
+    def _prepared(self, encoder: Encoder, modality: Modality) -> list[Prepared]:
+        return [encoder.info.towers[modality].prepare(each) for each in self.signals(modality)]
+
+    def _assert_equal(self, left: Embeddings, right: Embeddings) -> None:
+        for one, other in ((left.shared, right.shared), (left.tower, right.tower)):
+            np.testing.assert_allclose(one, other, rtol=0, atol=self.tolerance)
 
 
-def _embed_text(text: str) -> tuple[Floats, Floats]:
-    words = re.findall(r"\w+", text.lower())
-    shared = np.zeros(len(COLOURS) + 1)
-    for i, colour in enumerate(COLOURS):
-        shared[i] = words.count(colour)
-    tower = np.zeros(WORD_DIMENSIONS)
-    for word in words:
-        # Python's own hash differs from process to process.
-        tower[sum(ord(c) * 31**i for i, c in enumerate(word)) % WORD_DIMENSIONS] += 1
-    return _unit(shared), _unit(tower)
-
-
-def _embed_picture(pixels: NDArray[np.generic]) -> tuple[Floats, Floats]:
-    values = pixels.astype(np.float64)
-    mean = values.reshape(-1, 3).mean(axis=0)
-    distances = np.linalg.norm(np.array(list(COLOURS.values())) - mean, axis=1)
-    shared = np.append(np.exp(-distances / 60), 1e-3)
-    return _unit(shared), _unit(values.ravel() + 1)
-
-
-def _unit(row: NDArray[np.float64]) -> Floats:
-    if not row.any():
-        row = row.copy()
-        row[-1] = 1
-    return (row / np.linalg.norm(row)).astype(np.float32)
+def _assert_rows(rows: np.ndarray, count: int, dim: int) -> None:
+    assert rows.shape == (count, dim)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)

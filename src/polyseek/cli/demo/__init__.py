@@ -47,7 +47,7 @@ def run(folder: Path | None, *, to: Path) -> int:
         sheet.write_text(page(last), encoding="utf-8")
         console.print(f"\nContact sheet of the last search: {escape(str(sheet))}")
     if folder is None:
-        console.print(corpus.CREDITS, style="dim")
+        console.print(corpus.CREDITS, style="dim", soft_wrap=True)
     _next_steps(console, collection.location)
     return exits.OK
 
@@ -77,5 +77,6 @@ def _next_steps(console: Console, location: str) -> None:
         f'  polyseek search -c {where} "the night sky" --filter "year >= 2010"\n'
         f"  polyseek search -c {where} ./your-photo.jpg --grid similar.html\n"
         "  polyseek index ~/Pictures\n"
-        '  polyseek search "sunset over the ocean"'
+        '  polyseek search "sunset over the ocean"',
+        soft_wrap=True,
     )

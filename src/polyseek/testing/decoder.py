@@ -1,0 +1,141 @@
+"""What every decoder must do: inherit `DecoderConformance`, give the decoder and sample files."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+
+from polyseek.core.errors import DecodeError
+from polyseek.core.protocols import Decoder
+from polyseek.core.types import Asset, Media, Modality, Signal
+
+
+class DecoderConformance(ABC):
+    """Checks of `polyseek.core.protocols.Decoder`; name the subclass ``Test...``.
+
+    Attributes:
+        truncation_shows: Whether half a file is broken; False for formats, such as plain text,
+            of which any piece reads as a whole.
+    """
+
+    truncation_shows = True
+
+    @abstractmethod
+    def make_decoder(self) -> Decoder:
+        """The decoder."""
+
+    @abstractmethod
+    def samples(self) -> Mapping[str, bytes]:
+        """Good files by name, of each suffix that is decoded in its own way."""
+
+    @pytest.fixture
+    def decoder(self) -> Decoder:
+        """The decoder."""
+        return self.make_decoder()
+
+    def test_suffixes_are_lower_case_with_a_dot(self, decoder: Decoder) -> None:
+        assert decoder.suffixes
+        for suffix in decoder.suffixes:
+            assert suffix == suffix.lower()
+            assert suffix.startswith(".")
+            assert len(suffix) > 1
+        for name in self.samples():
+            assert PurePosixPath(name).suffix in decoder.suffixes
+
+    def test_samples_decode(self, decoder: Decoder) -> None:
+        for name, content in self.samples().items():
+            media = _decode(decoder, name, content)
+            assert media, f"{name} holds nothing"
+            for each in media:
+                assert _fits(each.modality, each.signal), f"{name}: {type(each.signal)}"
+                for field, value in each.metadata.items():
+                    assert _is_metadata(value), f"{name}: {field} is {value!r}"
+                    if isinstance(value, datetime):
+                        assert value.tzinfo is not None, f"{name}: {field} has no time zone"
+
+    def test_a_pickled_copy_decodes_alike(self, decoder: Decoder) -> None:
+        copy: Decoder = pickle.loads(pickle.dumps(decoder))  # noqa: S301 - its own bytes
+        assert copy.suffixes == decoder.suffixes
+        for name, content in self.samples().items():
+            pairs = zip(_decode(decoder, name, content), _decode(copy, name, content), strict=True)
+            for here, there in pairs:
+                assert (here.modality, here.span) == (there.modality, there.span)
+                assert dict(here.metadata) == dict(there.metadata)
+                assert np.array_equal(np.asarray(here.signal), np.asarray(there.signal))
+
+    def test_an_empty_file_raises_decode_error(self, decoder: Decoder) -> None:
+        for name in self.samples():
+            _assert_broken(decoder, name, b"")
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_noise_raises_decode_error(self, decoder: Decoder, seed: int) -> None:
+        for name in self.samples():
+            _assert_broken(decoder, name, np.random.default_rng(seed).bytes(2048))
+
+    def test_a_good_start_followed_by_noise_raises_nothing_else(self, decoder: Decoder) -> None:
+        for name, content in self.samples().items():
+            for keep in (8, 32, len(content) // 2):
+                _raises_only_decode_error(
+                    decoder, name, content[:keep] + np.random.default_rng(keep).bytes(2048)
+                )
+
+    def test_a_truncated_file_raises_decode_error(self, decoder: Decoder) -> None:
+        for name, content in self.samples().items():
+            for part in (1, len(content) // 4, len(content) - 1):
+                _raises_only_decode_error(decoder, name, content[:part])
+            half = content[: len(content) // 2]
+            if self.truncation_shows:
+                _assert_broken(decoder, name, half)
+            else:
+                _raises_only_decode_error(decoder, name, half)
+
+
+def _decode(decoder: Decoder, name: str, content: bytes) -> list[Media]:
+    return list(decoder.open(_asset(name, content), io.BytesIO(content)))
+
+
+def _asset(name: str, content: bytes) -> Asset:
+    return Asset(
+        uri=f"mem:/{name}",
+        path=name,
+        size_bytes=len(content),
+        modified=datetime(2024, 5, 31, tzinfo=UTC),
+        etag="1",
+    )
+
+
+def _assert_broken(decoder: Decoder, name: str, content: bytes) -> None:
+    with pytest.raises(DecodeError) as caught:
+        _decode(decoder, name, content)
+    assert caught.value.uri == f"mem:/{name}"
+    assert "\n" not in caught.value.reason.strip()
+
+
+def _raises_only_decode_error(decoder: Decoder, name: str, content: bytes) -> None:
+    try:
+        _decode(decoder, name, content)
+    except DecodeError:
+        return
+
+
+def _fits(modality: Modality, signal: Signal) -> bool:
+    if modality is Modality.TEXT:
+        return isinstance(signal, str) and bool(signal.strip())
+    if modality is Modality.IMAGE:
+        from PIL.Image import Image
+
+        return isinstance(signal, Image)
+    return isinstance(signal, np.ndarray)
+
+
+def _is_metadata(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, str | int | float | datetime)

@@ -1,0 +1,21 @@
+"""The `polyseek` command with a fake encoder that takes its time: ``fake_cli.py ARGS...``."""
+
+import os
+import time
+
+from polyseek import api
+from polyseek.cli import main
+from polyseek.testing import FakeEncoder
+
+
+class SlowFakeEncoder(FakeEncoder):
+    """Sleeps before every batch, so that a test can interrupt it half-way."""
+
+    def encode(self, modality, batch, *, role):
+        time.sleep(float(os.environ.get("FAKE_ENCODER_SECONDS", "0")))
+        return super().encode(modality, batch, role=role)
+
+
+if __name__ == "__main__":
+    api._load_encoder = lambda name, settings: SlowFakeEncoder()
+    main()

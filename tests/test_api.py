@@ -1,0 +1,174 @@
+"""The Python face: what a user types in a REPL or a notebook."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+import polyseek
+from polyseek import api
+from polyseek.core import errors
+from polyseek.core.config import Settings
+from polyseek.core.types import AssetStatus, Modality
+from polyseek.store.lance import LanceStore
+from polyseek.testing import FakeEncoder
+
+
+@pytest.fixture(autouse=True)
+def fake_encoder(monkeypatch):
+    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: FakeEncoder())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder and its collection, made once; tests take copies."""
+    root = tmp_path_factory.mktemp("made")
+    folder = root / "photos"
+    folder.mkdir()
+    for colour in ("red", "green", "blue"):
+        Image.new("RGB", (32, 24), colour).save(folder / f"{colour}.png")
+    (folder / "note.txt").write_text("A red car on the road.")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "_load_encoder", lambda name, settings: FakeEncoder())
+        polyseek.open(root / "photos.polyseek").add(folder, workers=1)
+    return root
+
+
+@pytest.fixture
+def photos(made):
+    return made / "photos"
+
+
+@pytest.fixture
+def collection(made, tmp_path):
+    shutil.copytree(made / "photos.polyseek", tmp_path / "photos.polyseek")
+    return polyseek.open(tmp_path / "photos.polyseek")
+
+
+@pytest.fixture
+def changing(tmp_path, made):
+    """A folder and a collection that a test may change."""
+    shutil.copytree(made / "photos", tmp_path / "photos")
+    opened = polyseek.open(tmp_path / "changing.polyseek")
+    opened.add(tmp_path / "photos", workers=1)
+    return tmp_path / "photos", opened
+
+
+def test_public_names_are_pinned():
+    names = "AssetError Collection Hit IngestReport Modality PolyseekError Results Span Status open"
+    assert sorted(polyseek.__all__) == names.split()
+    for name in polyseek.__all__:
+        assert getattr(polyseek, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = polyseek.nonsense
+
+
+def test_open_add_search(collection):
+    found = collection.search("something red", limit=2, modalities=["image"])
+    assert found[0].uri.endswith("/red.png")
+    assert [hit.rank for hit in found] == [1, 2]
+    assert found[0].score >= found[1].score
+    assert len(collection) == found.coverage.searched == 4
+    assert found.plan[0].tier == "memory-exact"
+    assert "red.png" in repr(found)
+    assert "data:image/jpeg;base64," in found._repr_html_()
+
+
+def test_a_picture_is_a_query(collection, photos):
+    with Image.open(photos / "blue.png") as picture:
+        from_memory = collection.search(picture, modalities=["image"])
+    from_disk = collection.search(photos / "blue.png", modalities=["image"])
+    assert [hit.uri for hit in from_memory] == [hit.uri for hit in from_disk]
+    assert from_disk[0].uri.endswith("blue.png")
+
+
+def test_filters_use_the_metadata_of_the_files(collection):
+    assert collection.fields()["width"] == "integer"
+    found = collection.search("anything", filter="width = 32 AND name LIKE 'r%'")
+    assert [hit.metadata["name"] for hit in found] == ["red.png"]
+
+
+def test_a_collection_in_memory_is_fresh_after_every_add(changing):
+    photos, collection = changing
+    assert len(collection.search("x", modalities=["image"])) == 3
+    Image.new("RGB", (32, 24), "yellow").save(photos / "yellow.png")
+    (photos / "red.png").unlink()
+    report = collection.add(photos, workers=1)
+    assert (report.added, report.deleted) == (1, 1)
+    names = {hit.metadata["name"] for hit in collection.search("x", modalities=["image"])}
+    assert names == {"yellow.png", "green.png", "blue.png"}
+
+
+def test_both_tiers_rank_alike(collection, tmp_path):
+    direct = polyseek.open(tmp_path / "photos.polyseek", resident=False)
+    for query in ("red", "a road", "blue sky"):
+        here, there = collection.search(query), direct.search(query)
+        assert [hit.id for hit in here] == [hit.id for hit in there]
+        assert [h.score for h in here] == pytest.approx([h.score for h in there], abs=1e-3)
+
+
+def test_a_missing_source_stops_before_anything_is_indexed(tmp_path, photos):
+    made = polyseek.open(tmp_path / "c")
+    with pytest.raises(errors.SourceNotFoundError, match="nope"):
+        made.add(photos, tmp_path / "nope")
+    assert len(made) == 0
+
+
+def test_an_unknown_option_or_modality_names_the_known_ones(collection, photos):
+    with pytest.raises(errors.ConfigError, match="keep_deleted"):
+        collection.add(photos, speed="fast")
+    with pytest.raises(errors.ConfigError, match="text, image, audio, video"):
+        collection.search("x", modalities=["smell"])
+    with pytest.raises(errors.QueryError, match="at least 1"):
+        collection.search("x", limit=0)
+
+
+def test_opening_asks_for_what_is_there(tmp_path, collection):
+    with pytest.raises(errors.CollectionNotFoundError, match="polyseek index"):
+        polyseek.open(tmp_path / "none", create=False)
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(errors.IncompatibleCollectionError, match="not 'other'"):
+        polyseek.open(collection.location, encoder="other")
+
+
+def test_another_revision_of_the_encoder_is_refused(collection, monkeypatch):
+    newer = FakeEncoder()
+    monkeypatch.setattr(newer, "info", replace(newer.info, revision="2"), raising=False)
+    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: newer)
+    with pytest.raises(errors.IncompatibleCollectionError, match="revision"):
+        polyseek.open(collection.location)
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    manifest = replace(api.manifest_of(FakeEncoder().info), format_version=99)
+    with pytest.raises(errors.IncompatibleCollectionError, match="upgrade polyseek"):
+        LanceStore.create(str(tmp_path / "future"), manifest)
+    with pytest.raises(errors.IncompatibleCollectionError, match="upgrade polyseek"):
+        polyseek.open(tmp_path / "future")
+
+
+def test_status_counts_and_lists_failures(changing):
+    photos, collection = changing
+    (photos / "broken.jpg").write_bytes(b"not a picture")
+    collection.add(photos, workers=1)
+    status = collection.status()
+    assert status.modalities == {Modality.IMAGE: 3, Modality.TEXT: 1}
+    assert status.assets[AssetStatus.FAILED] == 1
+    assert status.failures[0].uri.endswith("broken.jpg")
+    assert status.to_dict()["assets"]["pending"] == 0
+
+
+def test_offline_reaches_the_query(tmp_path):
+    offline = polyseek.open(tmp_path / "c", settings=Settings(home=tmp_path / "home", offline=True))
+    with pytest.raises(errors.QueryError, match="offline"):
+        offline.search("https://example.invalid/cat.jpg")
+
+
+def test_importing_polyseek_imports_nothing_heavy():
+    heavy = {"numpy", "lancedb", "onnxruntime", "pyarrow", "PIL"}
+    code = f"import sys, polyseek; print(sorted({heavy} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
