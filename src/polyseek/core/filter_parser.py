@@ -7,6 +7,7 @@ is refused. No text of the user's reaches a store: stores compile the tree.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import sqlglot
@@ -33,8 +34,12 @@ ALLOWED = (
     'names in "double quotes"'
 )
 _MAX_CHARS = 100_000
+_MAX_DEPTH = 16  # Lance's parser gives up soon after
 _WORDS = frozenset(
     ["AND", "OR", "NOT", "IN", "IS", "NULL", "LIKE", "ILIKE", "BETWEEN", "TRUE", "FALSE"]
+)
+_PARTS = frozenset(
+    ["this", "expression", "expressions", "low", "high", "table", "db", "catalog", "negate"]
 )
 _LIST_FUNCTIONS = frozenset({"has", "array_contains", "array_has"})
 _COMPARISONS: dict[type[exp.Expression], Operator] = {
@@ -61,13 +66,28 @@ def parse_condition(text: str) -> Filter:
     """
     if len(text) > _MAX_CHARS:
         raise InvalidFilterError(f"the filter has {len(text)} characters, at most {_MAX_CHARS}")
+    text = text.encode(errors="replace").decode()  # as stores keep texts with lone surrogates
     try:
-        tree = sqlglot.parse_one(_only_names_and_values(text), into=exp.Condition)
-        return _convert(tree)
+        tree = _convert(sqlglot.parse_one(_only_names_and_values(text), into=exp.Condition))
+        depth = _depth(tree)
     except sqlglot.errors.SqlglotError as error:
         raise _refuse(text, "does not parse") from error
     except RecursionError as error:
         raise _refuse(text, "is nested too deeply") from error
+    if depth > _MAX_DEPTH:
+        raise _refuse(text, f"is nested too deeply ({depth} levels, at most {_MAX_DEPTH})")
+    return tree
+
+
+def _depth(tree: Filter) -> int:
+    """Levels of AND, OR and NOT."""
+    match tree:
+        case And(parts) | Or(parts):
+            return 1 + max(map(_depth, parts))
+        case Not(part):
+            return 1 + _depth(part)
+        case _:
+            return 0
 
 
 def _refuse(text: object, why: str) -> InvalidFilterError:
@@ -109,6 +129,8 @@ def _ends_name(text: str, token: Any) -> bool:
 
 
 def _convert(node: Any) -> Filter:
+    if any(value and name not in _PARTS for name, value in node.args.items()):
+        raise _refuse(node.sql(), "is not allowed")  # an addition, such as BETWEEN's SYMMETRIC
     if isinstance(node, exp.Paren):
         return _convert(node.this)
     if isinstance(node, exp.And):
@@ -124,7 +146,7 @@ def _convert(node: Any) -> Filter:
     convert = _FORMS.get(type(node))
     if convert is None:
         raise _refuse(node.sql(), "is not a condition on a field")
-    return convert(node)
+    return Not(convert(node)) if node.args.get("negate") else convert(node)
 
 
 def _flatten(node: Any, kind: type[Any]) -> list[Any]:
@@ -149,8 +171,6 @@ def _comparison(node: Any) -> Comparison:
 
 
 def _between(node: Any) -> Filter:
-    if node.args.get("symmetric"):
-        raise _refuse(node.sql(), "is not allowed")
     field = _field(node.this)
     return And(
         (
@@ -161,13 +181,9 @@ def _between(node: Any) -> Filter:
 
 
 def _in(node: Any) -> Filter:
-    if not node.expressions or set(node.args) - {"this", "expressions"} - _unset(node):
+    if not node.expressions:
         raise _refuse(node.sql(), "needs a list of values")
     return In(_field(node.this), tuple(_literal(value) for value in node.expressions))
-
-
-def _unset(node: Any) -> set[str]:
-    return {key for key, value in node.args.items() if not value}
 
 
 def _is(node: Any) -> Filter:
@@ -226,10 +242,9 @@ def _literal(node: Any) -> Literal:
         raise _refuse("= NULL", "is never true: write IS NULL")
     sign, number = (-1, node.this) if isinstance(node, exp.Neg) else (1, node)
     if isinstance(number, exp.Literal) and not number.is_string:
-        try:
-            return sign * int(number.name)
-        except ValueError:
-            return sign * float(number.name)
-    if isinstance(node, exp.Literal):
+        for read in (int, float):
+            with suppress(ValueError):
+                return sign * read(number.name)
+    if isinstance(node, exp.Literal) and node.is_string:
         return str(node.this)
     raise _refuse(node.sql(), "is not a value (a text, a number, true, false or a date)")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from polyseek.core.errors import InvalidFilterError
 
@@ -146,12 +146,19 @@ def check(condition: Filter, fields: Mapping[str, FieldType]) -> Filter:
             _require(kind is not FieldType.LIST, field, kind, f"use {field} HAS 'value'")
             ordered = kind is not FieldType.BOOLEAN or operator in (Operator.EQ, Operator.NE)
             _require(ordered, field, kind, "use = or !=")
-            return replace(condition, value=_coerce(field, kind, value))
+            value = _coerce(field, kind, value)
+            if kind is FieldType.INTEGER:
+                return _in_integers(field, operator, value)
+            return replace(condition, value=value)
         case In(field, values):
             _require(kind is not FieldType.LIST, field, kind, f"use {field} HAS 'value'")
-            return In(field, tuple(_coerce(field, kind, value) for value in values))
-        case Like(field):
+            coerced = (_coerce(field, kind, value) for value in values)
+            fits = kind is not FieldType.INTEGER
+            return In(field, tuple(value for value in coerced if fits or _is_stored(value)))
+        case Like(field, pattern):
             _require(kind is FieldType.TEXT, field, kind, "LIKE needs a text field")
+            shown = f"a LIKE pattern of {len(pattern)} characters, at most {_MAX_PATTERN}"
+            _require(len(pattern) <= _MAX_PATTERN, field, kind, shown)
             return condition
         case Has(field, value):
             _require(kind is FieldType.LIST, field, kind, "HAS needs a list field")
@@ -175,7 +182,7 @@ def _field_type(name: str, fields: Mapping[str, FieldType]) -> FieldType:
         return fields[name]
     by_folded = {known.casefold(): known for known in fields}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
-    hint = f"; did you mean '{by_folded[close[0]]}'?" if close else ""
+    hint = f"; did you mean '{by_folded[close[0]]}'?" if close else ";"
     known = ", ".join(sorted(fields)) or "none: no asset has metadata yet"
     raise InvalidFilterError(f"unknown field '{name}'{hint} known fields: {known}")
 
@@ -185,6 +192,8 @@ def _require(holds: bool, field: str, kind: FieldType, advice: str) -> None:  # 
         raise InvalidFilterError(f"field '{field}' is of type {kind}: {advice}")
 
 
+_MAX_PATTERN = 1000  # stores make regular expressions of patterns, and refuse huge ones
+_INT64 = range(-(2**63), 2**63)
 _ADVICE = {
     FieldType.TEXT: "a text in single quotes",
     FieldType.INTEGER: "a number",
@@ -202,8 +211,10 @@ def _coerce(field: str, kind: FieldType, value: Literal) -> Literal:
             pass
         case FieldType.TEXT, str():
             return value
-        case FieldType.INTEGER, int() if -(2**63) <= value < 2**63:
+        case FieldType.INTEGER, int():
             return value
+        case FieldType.INTEGER, float() if value.is_integer():
+            return int(value)
         case ((FieldType.INTEGER | FieldType.NUMBER), int() | float()) if _finite(value):
             return float(value) + 0.0  # the sum turns -0.0, which stores order below 0, into 0.0
         case FieldType.TIME, datetime():
@@ -214,6 +225,29 @@ def _coerce(field: str, kind: FieldType, value: Literal) -> Literal:
     shown = f"'{value}'" if isinstance(value, str) else str(value).lower()
     raise InvalidFilterError(f"field '{field}' is of type {kind}: compare it to {_ADVICE[kind]}, "
                              f"not to {shown}")  # fmt: skip
+
+
+def _in_integers(field: str, operator: Operator, value: Literal) -> Filter:
+    """A comparison with any number as one with a 64-bit integer.
+
+    Stores compare an integer with a fraction as two floats, which are not exact past 2**53.
+    """
+    if _is_stored(value):
+        return Comparison(field, operator, value)
+    never = In(field, ())  # false, and unknown where the field is missing
+    if operator in (Operator.EQ, Operator.NE):
+        return never if operator is Operator.EQ else Not(never)
+    below = math.floor(cast("float", value))  # exact, also for integers
+    upwards = operator in (Operator.GT, Operator.GE)
+    if below < _INT64.start:
+        return Not(never) if upwards else never
+    bound = min(below, _INT64.stop - 1)
+    return Comparison(field, Operator.GT if upwards else Operator.LE, bound)
+
+
+def _is_stored(value: Literal) -> bool:
+    """Whether an integer field can have this value."""
+    return isinstance(value, int) and value in _INT64
 
 
 def _finite(value: float) -> bool:

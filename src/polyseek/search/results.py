@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from typing import Any, TypeAlias, overload
 
 from polyseek.core.types import Coverage, Hit, MetadataValue, Modality, Space, Span
@@ -104,7 +105,7 @@ def _hit_dict(hit: Hit) -> dict[str, Any]:
         "id": hit.id,
         "uri": hit.uri,
         "modality": str(hit.modality),
-        "score": round(hit.score, 6),
+        "score": round(float(hit.score), 6),
         "span": _span_dict(hit.span),
         "text": hit.text,
         "metadata": {key: _plain(value) for key, value in hit.metadata.items()},
@@ -130,4 +131,6 @@ def _step_dict(step: PlanStep) -> dict[str, Any]:
 
 
 def _plain(value: MetadataValue) -> Any:
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)  # JSON has no infinity
     return value.isoformat() if isinstance(value, datetime) else value

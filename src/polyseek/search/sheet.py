@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from polyseek.core.types import Hit
 from polyseek.search.results import Results
 
+_LINKED = frozenset({"file", "http", "https"})  # a browser would run a `javascript:` link
 _STYLE = """
 .polyseek{font:14px/1.45 system-ui,sans-serif;color:#1c1c1e}
 .polyseek ol{list-style:none;margin:0;padding:0;display:grid;gap:14px;
@@ -28,7 +29,7 @@ _STYLE = """
 
 def page(results: Results) -> str:
     """A whole HTML page that needs no other file: thumbnails are inside."""
-    title = escape(results.query)
+    title = _escape(results.query)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -44,24 +45,39 @@ def fragment(results: Results) -> str:
     c = results.coverage
     return (
         f'<div class="polyseek"><style>{_STYLE}</style>'
-        f"<h2>{escape(results.query)}</h2>"
+        f"<h2>{_escape(results.query)}</h2>"
         f"<p><small>{len(results)} hits; {c.searched} assets searched, {c.failed} failed, "
         f"{c.pending} pending</small></p><ol>{cards}</ol></div>"
     )
 
 
 def _card(hit: Hit, thumbnail: bytes | None) -> str:
-    name = escape(unquote(urlsplit(hit.uri).path).rsplit("/", 1)[-1] or hit.uri)
+    scheme, path = _parts(hit.uri)
+    name = _escape(unquote(path).rsplit("/", 1)[-1] or hit.uri)
+    link = f'<a href="{_escape(hit.uri)}">{name}</a>' if scheme in _LINKED else name
     if thumbnail:
         data = b64encode(thumbnail).decode()
         body = f'<img loading="lazy" alt="{name}" src="data:image/jpeg;base64,{data}">'
     else:
-        body = f"<blockquote>{escape(hit.text or '')}</blockquote>"
+        body = f"<blockquote>{_escape(hit.text or '')}</blockquote>"
     return (
-        f"<li>{body}<p>{hit.rank}. "
-        f'<a href="{escape(hit.uri, quote=True)}">{name}</a><br>'
-        f"<small>{escape(hit.modality)} &middot; {hit.score:.3f}</small></p></li>"
+        f"<li>{body}<p>{hit.rank}. {link}<br>"
+        f"<small>{_escape(hit.modality)} &middot; {hit.score:.3f}</small></p></li>"
     )
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    """Scheme and path."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return "", uri
+    return parts.scheme, parts.path
+
+
+def _escape(text: str) -> str:
+    """As HTML, also in attributes, that UTF-8 can hold: undecodable file names can be shown."""
+    return escape(text.encode(errors="replace").decode(), quote=True)
 
 
 def _thumbnail(results: Results, hit: Hit) -> bytes | None:

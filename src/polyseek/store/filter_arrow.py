@@ -23,6 +23,7 @@ from polyseek.core.filters import (
     Operator,
     Or,
 )
+from polyseek.store.filter_rows import like_regex
 from polyseek.store.layout import column_of, to_storage
 
 _COMPARE = {
@@ -64,7 +65,9 @@ def _mask(condition: Filter, table: pa.Table) -> Any:
         case In():
             return _is_in(condition, values)
         case Like():
-            return pc.match_like(values, condition.pattern, ignore_case=condition.ignore_case)
+            # Not match_like: it takes the backslash before the last sign for itself.
+            whole = rf"(?s)\A{like_regex(condition.pattern)}\z"
+            return pc.match_substring_regex(values, whole, ignore_case=condition.ignore_case)
         case Has():
             return _has(condition, values)
 
@@ -74,7 +77,7 @@ def _unknown(table: pa.Table) -> Any:
 
 
 def _scalar(value: Any, type_: pa.DataType) -> Any:
-    if isinstance(value, float) and pa.types.is_integer(type_):
+    if isinstance(value, float) and pa.types.is_integer(type_):  # not widened in this table yet
         return pa.scalar(value, pa.float64())
     return pa.scalar(to_storage(value), type_)
 

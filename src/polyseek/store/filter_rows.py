@@ -57,14 +57,13 @@ def matches(condition: Filter, row: Mapping[str, Any]) -> bool | None:
         case In():
             return value in condition.values
         case Like():
-            return like_pattern(condition.pattern, condition.ignore_case).search(value) is not None
+            return _like(condition, value)
         case Has():
             return condition.value in value
 
 
-@lru_cache(maxsize=64)
-def like_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:  # noqa: FBT001
-    """A LIKE pattern as a regular expression."""
+def like_regex(pattern: str) -> str:
+    """A LIKE pattern as the body of a regular expression whose dot matches everything."""
     parts, i = [], 0
     while i < len(pattern):
         char = pattern[i]
@@ -74,8 +73,28 @@ def like_pattern(pattern: str, ignore_case: bool) -> re.Pattern[str]:  # noqa: F
         else:
             parts.append({"%": ".*", "_": "."}.get(char) or re.escape(char))
         i += 1
-    flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
-    return re.compile(rf"\A{''.join(parts)}\Z", flags)
+    return "".join(parts)
+
+
+@lru_cache(maxsize=64)
+def _like_pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"\A{like_regex(pattern)}\Z", re.DOTALL)
+
+
+def _like(condition: Like, value: str) -> bool:
+    pattern = condition.pattern
+    if condition.ignore_case:
+        pattern, value = _fold(pattern), _fold(value)
+    return _like_pattern(pattern).search(value) is not None
+
+
+def _fold(text: str) -> str:
+    """Unicode's simple case folding, as in every store; `re.IGNORECASE` also takes İ for i."""
+    return text.casefold() if text.isascii() else "".join(map(_fold_char, text))
+
+
+def _fold_char(char: str) -> str:
+    return next((c for c in (char.casefold(), char.lower()) if len(c) == 1), char)
 
 
 def _all(values: Any) -> bool | None:

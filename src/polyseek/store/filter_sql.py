@@ -28,13 +28,42 @@ def to_sql(condition: Filter, columns: Collection[str]) -> str:
     Column names are safe by construction (`layout.column_of`); text literals double their quotes,
     which is all that DataFusion's dialect needs.
     """
+    return _holds(condition, columns)
+
+
+def _holds(condition: Filter, columns: Collection[str]) -> str:
     match condition:
         case And(parts):
-            return " AND ".join(f"({to_sql(part, columns)})" for part in parts)
+            return " AND ".join(f"({_holds(part, columns)})" for part in parts)
         case Or(parts):
-            return " OR ".join(f"({to_sql(part, columns)})" for part in parts)
+            return " OR ".join(f"({_holds(part, columns)})" for part in parts)
         case Not(part):
-            return f"NOT ({to_sql(part, columns)})"
+            return _fails(part, columns)
+        case _:
+            return _leaf(condition, columns)
+
+
+def _fails(condition: Filter, columns: Collection[str]) -> str:
+    """``NOT condition``, with NOT on single conditions only and never on a null.
+
+    DataFusion simplifies ``x IN (1) AND x IN (2)`` to false and ``x NOT IN (1) OR x NOT IN (2)`` to
+    true. Both are unknown for a null, which is as good as false at the top, but not under a NOT.
+    """
+    match condition:
+        case And(parts):
+            return " OR ".join(f"({_fails(part, columns)})" for part in parts)
+        case Or(parts):
+            return " AND ".join(f"({_fails(part, columns)})" for part in parts)
+        case Not(part):
+            return _holds(part, columns)
+        case In(field):
+            present = _fails(IsNull(field), columns)
+            return f"{present} AND NOT ({_leaf(condition, columns)})"
+        case _:
+            return f"NOT ({_leaf(condition, columns)})"
+
+
+def _leaf(condition: Comparison | In | IsNull | Like | Has, columns: Collection[str]) -> str:
     column = column_of(condition.field)
     present = column in columns
     match condition:
@@ -44,6 +73,8 @@ def to_sql(condition: Filter, columns: Collection[str]) -> str:
             return _UNKNOWN
         case Comparison():
             return f"{column} {condition.operator} {_literal(condition.value)}"
+        case In(values=()):
+            return "FALSE"  # for a null, too: no NOT is put around it
         case In():
             return f"{column} IN ({', '.join(map(_literal, condition.values))})"
         case Like():
@@ -70,4 +101,5 @@ def _literal(value: Literal) -> str:
         case float():
             return f"CAST('{value!r}' AS DOUBLE)"
         case int():
-            return str(value)
+            # Lance reads the digits without their sign, and the least integer's would not fit.
+            return str(value) if value > -(2**63) else f"CAST('{value}' AS BIGINT)"

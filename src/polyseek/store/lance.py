@@ -107,7 +107,9 @@ class LanceStore:
         """See `polyseek.core.protocols.StoreReader`."""
         found: dict[str, FieldType] = {}
         for _, table in self._segment_tables():
-            found.update(layout.fields_of(table.schema))
+            for name, kind in layout.fields_of(table.schema).items():
+                # Tables widen one after the other; a writer may have died in between.
+                found[name] = FieldType.NUMBER if found.get(name, kind) is not kind else kind
         return found
 
     def records(self) -> Iterable[AssetRecord]:

@@ -28,7 +28,8 @@ def normalize(value: object) -> MetadataValue | None:
     beyond 64 bits and anything unknown become texts, and lone surrogates become ``?``.
     """
     if hasattr(value, "item") and not isinstance(value, str | bytes):
-        value = cast("Any", value).item()  # a NumPy scalar
+        array = cast("Any", value)  # of NumPy, mostly without dimensions
+        value = array.item() if getattr(array, "size", 1) == 1 else array.tolist()
     match value:
         case None:
             return None
@@ -39,7 +40,10 @@ def normalize(value: object) -> MetadataValue | None:
         case float():
             return None if math.isnan(value) else value + 0.0
         case datetime():
-            return as_utc(value)
+            try:
+                return as_utc(value)
+            except OverflowError:  # beyond the years 1 to 9999 in UTC
+                return value.isoformat()
         case list() | tuple() | set() | frozenset():
             return [_text(item) for item in map(normalize, value) if item is not None]
         case _:

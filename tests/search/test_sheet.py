@@ -1,0 +1,147 @@
+"""Contact sheets: whole pages that need nothing from elsewhere and run nothing they were given."""
+
+from base64 import b64decode
+from html.parser import HTMLParser
+
+import pytest
+
+from polyseek.core.types import Coverage, Hit, Modality
+from polyseek.search.results import Results
+from polyseek.search.sheet import page
+
+VOID = frozenset({"meta", "img", "br", "link", "input"})
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'></title></style>&amp;"
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every tag is closed by its own end tag, in order."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.open, self.text = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        names = [name for name, _ in attrs]
+        assert len(set(names)) == len(names)
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def hit(**given):
+    given = {"id": "1", "uri": "file:///a.jpg", "modality": Modality.IMAGE, "rank": 1} | given
+    return Hit(**{"score": 0.5, **given})
+
+
+def results(*hits, query="a red car", preview=None):
+    coverage = Coverage(searched=7, failed=2, pending=1)
+    return Results(query=query, hits=hits, coverage=coverage, preview=preview)
+
+
+@pytest.fixture(params=["page", "notebook"])
+def read(request):
+    """Reads results as a whole page, and as a notebook shows them."""
+    return lambda found: Page(page(found) if request.param == "page" else found._repr_html_())
+
+
+def test_a_page_is_titled_and_shows_hits_and_coverage(read):
+    seen = read(results(hit(), hit(uri="file:///notes/b%20c.txt", text="some words", rank=2)))
+    text = " ".join(seen.text)
+    assert "a red car" in text
+    assert "2 hits; 7 assets searched, 2 failed, 1 pending" in text
+    assert "some words" in text
+    assert "b c.txt" in seen.text
+    assert len(seen.all("li")) == 2
+    assert [each["href"] for each in seen.all("a")] == ["file:///a.jpg", "file:///notes/b%20c.txt"]
+
+
+def test_a_page_is_a_document_and_a_fragment_is_not():
+    assert page(results()).startswith("<!doctype html>")
+    assert Page(page(results())).all("title") == [{}]
+    assert not Page(results()._repr_html_()).all("html")
+
+
+def test_an_empty_result_is_a_page_too(read):
+    seen = read(results())
+    assert seen.all("ol") == [{}]
+    assert not seen.all("li")
+    assert "0 hits" in " ".join(seen.text)
+
+
+def test_thumbnails_are_inside_the_page(read):
+    pictures = {"1": b"\xff\xd8 one", "2": None}
+    found = results(hit(), hit(id="2", uri="file:///b.jpg"), preview=lambda each: pictures[each.id])
+    seen = read(found)
+    (image,) = seen.all("img")
+    kind, data = image["src"].split(",")
+    assert kind == "data:image/jpeg;base64"
+    assert b64decode(data) == pictures["1"]
+    assert image["alt"] == "a.jpg"
+    assert len(seen.all("blockquote")) == 1
+
+
+def test_nothing_is_fetched_from_anywhere(read):
+    seen = read(results(hit(uri="https://example.org/a.jpg"), preview=lambda _: b"jpeg"))
+    assert not seen.all("script")
+    assert not seen.all("link")
+    for tag, attrs in seen.tags:
+        loaded = {name: value for name, value in attrs.items() if name in ("src", "srcset")}
+        assert all(value.startswith("data:") for value in loaded.values()), tag
+    html = page(results(hit()))
+    assert "@import" not in html
+    assert "url(" not in html
+
+
+@pytest.mark.parametrize("preview", [None, lambda _: b"jpeg"], ids=["text", "picture"])
+def test_hostile_names_texts_and_queries_are_only_shown(read, preview):
+    found = results(hit(uri=f"file:///{EVIL}", text=EVIL), query=EVIL, preview=preview)
+    seen = read(found)
+    assert not seen.all("script")
+    assert EVIL in seen.text
+    assert all(not name.startswith("on") for _, attrs in seen.tags for name in attrs)
+    assert len(seen.all("img")) == (1 if preview else 0)
+    assert [each["href"] for each in seen.all("a")] == [f"file:///{EVIL}"]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        " javascript:alert(1)",
+        "java\nscript:alert(1)",
+        "\x01javascript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "http://[broken",
+        "a.jpg",
+    ],
+)
+def test_only_addresses_of_files_and_pages_become_links(read, uri):
+    seen = read(results(hit(uri=uri)))
+    assert not seen.all("a")
+    assert len(seen.all("li")) == 1
+
+
+@pytest.mark.parametrize("uri", ["file:///a.jpg", "http://x.org/a.jpg", "https://x.org/?q=a&b"])
+def test_ordinary_addresses_are_links(read, uri):
+    assert read(results(hit(uri=uri))).all("a") == [{"href": uri}]
+
+
+def test_names_that_utf8_cannot_hold_can_be_written():
+    html = page(results(hit(uri="file:///caf\udce9.jpg", text="\ud800"), query="caf\udce9"))
+    assert html.encode().decode() == html
+    assert "caf?" in Page(html).text
