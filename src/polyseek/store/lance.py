@@ -37,6 +37,7 @@ from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
 from polyseek.store.resident import Resident
+from polyseek.store.version import VersionWatch
 
 FORMAT_VERSION = 1
 LOCK_FILE = ".writer.lock"
@@ -60,6 +61,7 @@ class LanceStore:
         self._database = database
         self._resident: dict[Modality, Resident] | None = {} if resident else None
         self._tables: dict[str, Any] = {}
+        self._versions = VersionWatch()
         self._clashes = ClashLog()
         self._counted: tuple[int, Mapping[tuple[AssetStatus, Modality | None], int]] | None = None
         self._recorded: set[str] = set()
@@ -101,7 +103,7 @@ class LanceStore:
     @property
     def version(self) -> int:
         """See `polyseek.core.protocols.StoreReader`."""
-        return sum(int(table.version) for _, table in self._all_tables())
+        return sum(self._version_of(table) for _, table in self._all_tables())
 
     def fields(self) -> Mapping[str, FieldType]:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -122,7 +124,7 @@ class LanceStore:
         """See `polyseek.core.protocols.StoreReader`."""
         table = self._table(layout.ASSETS)
         with self._reading():
-            version = int(table.version)
+            version = self._version_of(table)
             if self._counted is None or self._counted[0] != version:
                 rows = table.search().select(["status", "modality"]).to_arrow()
                 self._counted = (version, _tally(rows))
@@ -280,7 +282,7 @@ class LanceStore:
 
     def _in_memory(self, table: Any, request: Retrieval, condition: Filter | None) -> Candidates:
         assert self._resident is not None  # noqa: S101 - the caller's case
-        version = int(table.version)
+        version = self._version_of(table)
         copy = self._resident.get(request.modality)
         if copy is None or copy.version != version:
             frozen = self._database.open_table(table.name)
@@ -298,6 +300,9 @@ class LanceStore:
                 f"the query vector has shape {request.vector.shape}, the {request.space} space "
                 f"of {request.modality} segments needs ({expected},)"
             )
+
+    def _version_of(self, table: Any) -> int:
+        return self._versions.of(table, Path(self.location) / f"{table.name}.lance")
 
     def _table(self, name: str) -> Any:
         if name not in self._tables:
