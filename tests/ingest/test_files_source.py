@@ -91,6 +91,18 @@ def test_a_broken_sidecar_is_a_problem_of_its_asset(tmp_path):
     assert "a.jpg.json" in asset.problem
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, '{"a":' * 5000 + "1" + "}" * 5000, '{"a":' * 200 + "1" + "}" * 200, "[1]", ""],
+)
+def test_a_sidecar_of_any_shape_costs_its_fields_not_the_run(tmp_path, content):
+    touch(tmp_path / "a.jpg")
+    touch(tmp_path / "a.jpg.json", content)
+    (asset,) = FileSource(tmp_path).list()
+    assert "a.jpg.json cannot be read" in asset.problem
+    assert asset.metadata == {}
+
+
 def test_odd_names_survive_the_way_to_a_uri_and_back(tmp_path):
     names = ["new\nline.txt", "emoji 😀.txt", "100%.txt", "a#b?.txt", os.fsdecode(b"\xff\xfe.txt")]
     for name in names:
@@ -98,6 +110,16 @@ def test_odd_names_survive_the_way_to_a_uri_and_back(tmp_path):
     found = list(FileSource(tmp_path).list())
     assert {local_path(a.uri).name for a in found} == set(names)
     assert all(local_path(a.uri).read_text() == "x" for a in found)
+    assert all(a.path.encode() and a.etag.encode() for a in found)
+
+
+def test_a_broken_sidecar_of_an_odd_name_is_a_storable_problem(tmp_path):
+    name = os.fsdecode(b"\xff.jpg")
+    touch(tmp_path / name)
+    touch(tmp_path / f"{name}.json", "{")
+    (asset,) = FileSource(tmp_path).list()
+    assert asset.problem.encode()
+    assert asset.etag.encode()
 
 
 def test_covers_only_what_lies_below(tmp_path):
@@ -125,6 +147,10 @@ def test_a_table_without_a_path_column_names_its_columns(tmp_path):
         read_table(tmp_path / "none.csv")
     with pytest.raises(SourceError, match="expected a .csv"):
         read_table(touch(tmp_path / "m.xls"))
+    with pytest.raises(SourceError, match="an object in every line"):
+        read_table(touch(tmp_path / "list.jsonl", "[1]\n"))
+    with pytest.raises(SourceError, match="cannot be read"):
+        read_table(touch(tmp_path / "deep.jsonl", "[" * 100_000))
 
 
 def test_jsonl_rows_keep_lists_and_dates(tmp_path):

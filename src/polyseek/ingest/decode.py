@@ -22,6 +22,10 @@ from polyseek.core.types import (
     Prepare,
     Segment,
 )
+from polyseek.ingest.sources.metadata import well_formed
+
+MAX_FIELDS = 1000
+"""Metadata fields of one segment. A matrix in a .csv file would make the store crawl for hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +128,12 @@ def _segments(asset: Asset, media: Media, tools: Toolbox) -> Iterator[Segment]:
         prepare = tools.prepare.get(segment.modality)
         if prepare is None or segment.signal is None:
             raise UnsupportedMediaError(asset.uri, f"the encoder cannot read {segment.modality}")
+        signal = segment.signal
         yield replace(
             segment,
+            text=segment.text and well_formed(segment.text),
             metadata=_metadata(asset, segment.metadata),
-            signal=prepare(segment.signal),
+            signal=prepare(well_formed(signal) if isinstance(signal, str) else signal),
         )
 
 
@@ -140,7 +146,18 @@ def _metadata(asset: Asset, from_media: Metadata) -> Metadata:
         "size_bytes": asset.size_bytes,
         "modified": asset.modified,
     }
-    return {**derived, **from_media, **asset.metadata, "path": asset.path}
+    fields = {**derived, **from_media, **asset.metadata, "path": asset.path}
+    if len(fields) > MAX_FIELDS:
+        raise DecodeError(
+            asset.uri, f"has {len(fields):,} metadata fields, the limit is {MAX_FIELDS:,}"
+        )
+    return {well_formed(name): _storable(value) for name, value in fields.items()}
+
+
+def _storable(value: MetadataValue) -> MetadataValue:
+    if isinstance(value, str):
+        return well_formed(value)
+    return [well_formed(item) for item in value] if isinstance(value, list) else value
 
 
 def _hash(asset: Asset, stream: BinaryIO) -> str:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.error import URLError
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 from polyseek.core.errors import AssetError, DecodeError, QueryError
 from polyseek.core.types import Asset, Media, Modality, Query
 from polyseek.ingest.decode import decoder_for, decoders
 from polyseek.ingest.sources.files import open_file
+from polyseek.ingest.sources.metadata import well_formed
 
 TEXT_PREFIX = "text:"
 MAX_REMOTE_BYTES = 64 * 1024 * 1024
 REMOTE_TIMEOUT_S = 30
 THUMBNAIL_SIDE = 320
+MAX_TEXT_CHARS = 20_000
+"""Encoders look at the beginning of a text, but some take gigabytes to find it in a long one."""
 
 
 def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
@@ -35,7 +39,7 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
 
     Raises:
         QueryError: The term is empty, or names a file that is not there or cannot be fetched.
-        AssetError: The file cannot be decoded.
+        AssetError: The file or picture cannot be decoded.
     """
     if isinstance(term, Path):
         return _from_path(term)
@@ -45,24 +49,24 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
         return _from_text(term.removeprefix(TEXT_PREFIX))
     if re.match(r"https?://\S+$", term):
         return _from_url(term, offline=offline)
-    path = Path(term).expanduser()
-    try:
-        exists = path.is_file()
-    except (OSError, ValueError):  # too long, or a NUL byte: no path
-        exists = False
-    if exists or _looks_like_path(term):
-        return _from_path(path)
+    if _is(_expanded(Path(term)), Path.is_file) or _looks_like_path(term):
+        return _from_path(Path(term))
     return _from_text(term)
 
 
 def preview(uri: str) -> bytes | None:
-    """A JPEG thumbnail of a picture, or None when it cannot be read any more."""
+    """A JPEG thumbnail of a local picture, or None when it cannot be read any more."""
+    if urlsplit(uri).scheme != "file":
+        return None
     asset = _asset(uri, Path(urlsplit(uri).path).name)
     try:
         with open_file(uri) as stream:
-            image: Any = _first_media(asset, stream).signal
-    except (AssetError, OSError):
+            media = _first_media(asset, stream)
+    except (AssetError, OSError, ValueError):
         return None
+    if media.modality is not Modality.IMAGE:
+        return None
+    image: Any = media.signal
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=80)
@@ -80,50 +84,82 @@ def _looks_like_path(term: str) -> bool:
 def _from_text(text: str) -> Query:
     if not text.strip():
         raise QueryError("the query is empty; give a text, or a path of a media file")
-    return Query(modality=Modality.TEXT, signal=text, label=text)
+    return _query(Media(modality=Modality.TEXT, signal=text), label=text)
 
 
 def _from_image(image: Any) -> Query:
     from PIL import Image
 
-    from polyseek.ingest.decoders.image import flatten
+    from polyseek.ingest.decoders.image import upright
 
     if not isinstance(image, Image.Image):
         raise QueryError(f"expected a text, a path or a PIL image, got {type(image).__name__}")
-    return Query(modality=Modality.IMAGE, signal=flatten(image), label="image")
+    if not (image.width and image.height):
+        raise QueryError(f"the picture has no pixels: it is {image.width} x {image.height}")
+    try:
+        picture = upright(image)
+    except Exception as error:  # Pillow opens files lazily, and its plug-ins raise what they meet
+        raise QueryError(f"the picture cannot be decoded: {error}") from error
+    return Query(modality=Modality.IMAGE, signal=picture, label="image")
 
 
-def _from_path(path: Path) -> Query:
-    path = path.expanduser()
-    if path.is_dir():
-        raise QueryError(f"{path}: is a folder; a query is one file, or text:{path} for text")
-    if not path.is_file():
-        raise QueryError(f"{path}: no such file; write text:{path} to search for it as text")
+def _from_path(given: Path) -> Query:
+    path = _expanded(given)
+    if _is(path, Path.is_dir):
+        raise QueryError(f"{given}: is a folder; a query is one file, or text:{given} for text")
+    if not _is(path, Path.is_file):
+        raise QueryError(f"{given}: no such file; write text:{given} to search for it as text")
     asset = _asset(path.absolute().as_uri(), path.name)
     try:
         with path.open("rb") as stream:
             media = _first_media(asset, stream)
     except OSError as error:
-        raise QueryError(f"{path}: cannot be read: {error.strerror}") from error
-    return Query(modality=media.modality, signal=media.signal, label=str(path))
+        raise QueryError(f"{given}: cannot be read: {error.strerror}") from error
+    return _query(media, label=str(path))
 
 
 def _from_url(url: str, *, offline: bool) -> Query:
     if offline:
         raise QueryError(f"{url}: not fetched, because polyseek is set to offline")
     try:
-        with urlopen(url, timeout=REMOTE_TIMEOUT_S) as response:  # noqa: S310 - http(s) only
+        # A pasted address may hold letters that HTTP does not.
+        plain = quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+        with urlopen(plain, timeout=REMOTE_TIMEOUT_S) as response:  # noqa: S310 - http(s) only
             data = response.read(MAX_REMOTE_BYTES + 1)
-    except (URLError, OSError, ValueError) as error:
+            missing = response.length or 0
+    except (HTTPException, OSError, ValueError) as error:
         raise QueryError(f"{url}: cannot be fetched: {error}") from error
     if len(data) > MAX_REMOTE_BYTES:
         raise QueryError(f"{url}: larger than {MAX_REMOTE_BYTES:,} bytes")
+    if missing:
+        raise QueryError(f"{url}: cannot be fetched: the last {missing:,} bytes did not come")
     name = Path(urlsplit(url).path).name
     asset = replace(_asset(url, name), size_bytes=len(data))
     if Path(name).suffix.lower() not in decoders():
         asset = replace(asset, path="picture.jpg")  # many image URLs have no ending
     media = _first_media(asset, BytesIO(data))
-    return Query(modality=media.modality, signal=media.signal, label=url)
+    return _query(media, label=url)
+
+
+def _query(media: Media, *, label: str) -> Query:
+    signal = media.signal
+    if isinstance(signal, str):
+        signal = well_formed(signal[:MAX_TEXT_CHARS])
+    return Query(modality=media.modality, signal=signal, label=well_formed(label))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # "~5 dogs": there is no such user
+        return path
+
+
+def _is(path: Path, what: Callable[[Path], bool]) -> bool:
+    try:
+        return what(path)
+    except (OSError, ValueError):  # too long, or a NUL byte: no path
+        return False
 
 
 def _first_media(asset: Asset, stream: BinaryIO) -> Media:

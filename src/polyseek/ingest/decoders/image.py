@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from polyseek.core.errors import DecodeError
 from polyseek.core.types import Asset, Media, MetadataValue, Modality
@@ -18,16 +18,34 @@ from polyseek.core.types import Asset, Media, MetadataValue, Modality
 DRAFT_SIDE = 512
 """JPEGs are decoded at a reduced scale, with neither side below this, in pixels."""
 
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused: they would take gigabytes to decode."""
+MAX_PIXELS = 178_000_000
+"""Larger pictures are refused: they would take gigabytes to decode. Pillow refuses soon above."""
+
+_FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"),
+    *("JPEG2000", "PPM", "ICO", "DIB", "TGA"),
+)
+"""What a file may hold, whatever its name ends in. Pillow knows more, but a PostScript file named
+``.jpg`` would start Ghostscript."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
 
 
 class ImageDecoder:
     """JPEG, PNG, WebP, GIF (first frame), BMP, TIFF, AVIF, HEIC as upright RGB on white."""
 
     suffixes = frozenset(
-        ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif "
-        ".jp2 .ppm .pgm .pbm .tga .ico".split()
+        ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic "
+        ".heif .hif .jp2 .j2k .jpf .jpx .ppm .pgm .pbm .pnm .tga .ico".split()
     )
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
@@ -35,23 +53,28 @@ class ImageDecoder:
         _register_heif()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what it repairs, e.g. odd EXIF
-            try:
-                yield self._decode(asset, stream)
-            except DecodeError:
-                raise
-            except UnidentifiedImageError:
-                raise DecodeError(asset.uri, "is no picture in a format that is known") from None
-            except Image.DecompressionBombError as error:
-                raise DecodeError(asset.uri, str(error)) from error
-            # Pillow's plug-ins raise what they meet (OSError, SyntaxError, struct.error, ...).
-            except Exception as error:
-                reason = str(error) or type(error).__name__
-                raise DecodeError(asset.uri, f"broken picture: {reason}") from error
+            media = self._media(asset, stream)
+        yield media
+
+    def _media(self, asset: Asset, stream: BinaryIO) -> Media:
+        try:
+            return self._decode(asset, stream)
+        except DecodeError:
+            raise
+        except UnidentifiedImageError:
+            raise DecodeError(asset.uri, "is no picture in a format that is known") from None
+        except Image.DecompressionBombError as error:
+            size = str(error).split(",")[0]  # without the suspicion of an attack
+            raise DecodeError(asset.uri, f"too large: {size}") from error
+        except MemoryError as error:
+            raise DecodeError(asset.uri, "needs too much memory to decode") from error
+        # Pillow's plug-ins raise what they meet (OSError, SyntaxError, struct.error, ...).
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DecodeError(asset.uri, f"broken picture: {reason}") from error
 
     def _decode(self, asset: Asset, stream: BinaryIO) -> Media:
-        # Our own limit, after the header and before the pixels, names the picture's size.
-        Image.MAX_IMAGE_PIXELS = None
-        with Image.open(stream) as image:
+        with Image.open(stream, formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise DecodeError(
@@ -60,39 +83,45 @@ class ImageDecoder:
                 )
             metadata: dict[str, MetadataValue] = {"format": str(image.format).lower()}
             metadata.update(_exif_fields(image))
-            if image.format == "JPEG":
+            if image.format in ("JPEG", "MPO"):
                 image.draft(image.mode, (DRAFT_SIDE, DRAFT_SIDE))
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            turned = (upright.width > upright.height) != (image.width > image.height)
-            metadata["width"], metadata["height"] = (height, width) if turned else (width, height)
-            return Media(modality=Modality.IMAGE, signal=flatten(upright), metadata=metadata)
+            on_its_side = _orientation(image) in (5, 6, 7, 8)  # loaded: Pillow turns TIFFs itself
+            sides = (height, width) if on_its_side else (width, height)
+            metadata["width"], metadata["height"] = sides
+            return Media(modality=Modality.IMAGE, signal=upright(image), metadata=metadata)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Any picture as RGB on white, turned as its EXIF orientation says."""
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    return flatten(image if turn is None else image.transpose(turn))
 
 
 def flatten(image: Image.Image) -> Image.Image:
     """Any Pillow mode as RGB: transparency over white, 16-bit and float scaled to 8-bit."""
-    if image.mode == "RGB":
+    clear = "transparency" in image.info
+    if image.mode == "RGB" and not clear:
         return image
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return Image.fromarray(_to_8_bit(image)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or clear:
         over = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
     return image.convert("RGB")
 
 
 def _to_8_bit(image: Image.Image) -> NDArray[np.uint8]:
-    pixels = np.asarray(image, dtype=np.float64)
-    pixels = np.nan_to_num(pixels, posinf=0, neginf=0)
-    if image.mode == "F":
-        low, high = pixels.min(), pixels.max()
-        scaled = (pixels - low) / (high - low or 1) * 255
-    elif pixels.max(initial=0) <= 255:  # an 8-bit picture in a wider mode
-        scaled = pixels
-    else:
-        scaled = pixels / 257
-    clipped: NDArray[np.uint8] = np.clip(np.round(scaled), 0, 255).astype(np.uint8)
-    return clipped
+    pixels = np.array(image, dtype=np.float32)
+    np.nan_to_num(pixels, copy=False, posinf=0, neginf=0)
+    low, high = float(pixels.min()), float(pixels.max())
+    if image.mode == "F" or high > 65535:  # no agreed white: what is brightest is
+        pixels -= low
+        pixels *= 255 / (high - low or 1)
+    elif high > 255:  # below, it is an 8-bit picture in a wider mode
+        pixels /= 257
+    return pixels.round(out=pixels).clip(0, 255, out=pixels).astype(np.uint8)
 
 
 def _register_heif() -> None:
@@ -117,6 +146,12 @@ def _exif_fields(image: Image.Image) -> dict[str, MetadataValue]:
             fields["camera"] = camera
         fields.update(_position(exif.get_ifd(ExifTags.IFD.GPSInfo)))
     return fields
+
+
+def _orientation(image: Image.Image) -> int:
+    with suppress(Exception):
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
 
 
 def _taken_at(exif: Any) -> datetime | None:

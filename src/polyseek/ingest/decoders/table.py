@@ -14,6 +14,8 @@ from polyseek.ingest.decoders.text import read_text
 from polyseek.ingest.sources.metadata import flatten_metadata
 
 TEXT_COLUMNS = ("text", "caption", "description", "content", "body", "passage", "title")
+MAX_ROW_CHARS = 100_000
+"""A longer row is no caption or passage but, most often, a quotation mark that is never closed."""
 csv.field_size_limit(16 * 1024 * 1024)
 
 
@@ -40,12 +42,22 @@ class TableDecoder:
             text, rest = _split(row)
             if not text:
                 continue
+            if len(text) > MAX_ROW_CHARS:
+                raise DecodeError(
+                    asset.uri,
+                    f"row {number}: {len(text):,} characters of text, the limit is "
+                    f"{MAX_ROW_CHARS:,}; is a quotation mark not closed?",
+                )
+            try:
+                metadata = flatten_metadata(rest)
+            except (ValueError, RecursionError) as error:
+                raise DecodeError(asset.uri, f"row {number}: {error}") from error
             found = True
             yield Media(
                 modality=Modality.TEXT,
                 signal=text,
                 span=Span(unit=SpanUnit.ROW, start=number, end=number + 1),
-                metadata=flatten_metadata(rest),
+                metadata=metadata,
             )
         if not found:
             raise DecodeError(asset.uri, "has no row with text")
@@ -79,6 +91,7 @@ def _json_rows(asset: Asset, content: str) -> Iterator[tuple[int, dict[str, Any]
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
+            row = value if isinstance(value, dict) else {"text": str(value)}
+        except (ValueError, RecursionError) as error:
             raise DecodeError(asset.uri, f"line {number} is no JSON: {error}") from error
-        yield number, value if isinstance(value, dict) else {"text": str(value)}
+        yield number, row

@@ -66,8 +66,21 @@ def _decoded(data: bytes) -> str | None:
         from charset_normalizer import from_bytes
 
         # A sample decides: detection is slow, and an encoding does not change inside a file.
-        best = from_bytes(data[:262144]).best()
-        return None if best is None else data.decode(best.encoding, errors="replace")
+        sample = data[:262144]
+        matches = from_bytes(sample)
+        best = matches.best()
+        if best is None:
+            return None
+        encoding = best.encoding
+        # Mostly ASCII: a Western text unless there is evidence of another language.
+        if sum(byte > 127 for byte in sample) < len(sample) / 3:
+            rank = (best.chaos, best.coherence)
+            tied = any(
+                match.encoding == "cp1252" and (match.chaos, match.coherence) == rank
+                for match in matches
+            )
+            encoding = "cp1252" if tied or not best.coherence else encoding
+        return data.decode(encoding, errors="replace")
 
 
 def _from_html(markup: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from pathspec import GitIgnoreSpec
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, ConfigError, SourceError, SourceNotFoundError
 from polyseek.core.types import Asset, Metadata, MetadataValue
-from polyseek.ingest.sources.metadata import flatten_metadata, read_table
+from polyseek.ingest.sources.metadata import flatten_metadata, read_table, well_formed
 
 SIDECAR = ".json"
 COLLECTION_SUFFIX = ".polyseek"
@@ -113,14 +113,14 @@ class FileSource:
             try:
                 beside = sidecar.stat()
                 metadata.update(_read_sidecar(sidecar))
-            except (OSError, ValueError) as error:
-                problem = f"sidecar {sidecar.name} cannot be read: {error}"
+            except (OSError, ValueError, RecursionError) as error:
+                problem = well_formed(f"sidecar {sidecar.name} cannot be read: {error}")
                 tag.append(problem)
             else:
                 tag += [str(beside.st_size), str(beside.st_mtime_ns)]
         yield Asset(
             uri=uri,
-            path=below,
+            path=well_formed(below),
             size_bytes=status.st_size,
             modified=datetime.fromtimestamp(status.st_mtime, UTC),
             etag="-".join(tag),

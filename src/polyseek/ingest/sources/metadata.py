@@ -10,6 +10,7 @@ from typing import Any
 from polyseek.core.errors import SourceError, SourceNotFoundError
 from polyseek.core.types import Metadata, MetadataValue
 
+MAX_DEPTH = 100
 JOIN_COLUMNS = ("path", "file_name", "filename")
 
 
@@ -26,9 +27,12 @@ def read_table(path: Path) -> dict[str, Metadata]:
     if not path.is_file():
         raise SourceNotFoundError(f"--metadata {path}: no such file")
     try:
-        rows = _rows(path)
-    except (OSError, ValueError) as error:
+        return _joined(path, _rows(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"--metadata {path}: cannot be read: {error}") from error
+
+
+def _joined(path: Path, rows: list[dict[str, Any]]) -> dict[str, Metadata]:
     if not rows:
         return {}
     join = next((name for name in JOIN_COLUMNS if name in rows[0]), None)
@@ -45,16 +49,23 @@ def read_table(path: Path) -> dict[str, Metadata]:
     }
 
 
-def flatten_metadata(content: Mapping[str, Any], prefix: str = "") -> dict[str, MetadataValue]:
+def flatten_metadata(
+    content: Mapping[str, Any], prefix: str = "", *, depth: int = 1
+) -> dict[str, MetadataValue]:
     """Typed fields from JSON-like content: nested keys joined by dots, nulls left out.
 
     Lists become lists of texts; a list that holds objects becomes the text of each.
+
+    Raises:
+        ValueError: It is nested deeper than anybody means to.
     """
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
     fields: dict[str, MetadataValue] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            fields.update(flatten_metadata(value, f"{name}."))
+            fields.update(flatten_metadata(value, f"{name}.", depth=depth + 1))
         elif isinstance(value, (list, tuple)):
             fields[name] = [str(item) for item in value if item is not None]
         elif isinstance(value, datetime):
@@ -67,6 +78,15 @@ def flatten_metadata(content: Mapping[str, Any], prefix: str = "") -> dict[str, 
         elif value is not None:
             fields[name] = str(value)
     return fields
+
+
+def well_formed(text: str) -> str:
+    """A text that UTF-8 can hold: halves of surrogate pairs become U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -82,6 +102,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         import json
 
         rows = [json.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("expected an object in every line")
     elif suffix in (".parquet", ".pq"):
         from pyarrow import parquet
 
