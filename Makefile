@@ -13,7 +13,7 @@ test: $(DEV)  ## the whole test suite
 	$(BIN)/pytest
 
 unit: $(DEV)  ## the everyday loop: no model files, no network, seconds
-	$(BIN)/pytest -q -m "not slow and not network and not s3 and not browser and not gpu"
+	$(BIN)/pytest -q -n auto -m "not slow and not network and not s3 and not browser and not gpu"
 
 check: $(DEV)  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

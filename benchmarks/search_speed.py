@@ -143,7 +143,7 @@ def fill(store: LanceStore, data: Floats) -> None:
             record = AssetRecord(
                 uri=f"file:///bench/block-{start}",
                 status=AssetStatus.INDEXED,
-                modality=Modality.IMAGE,
+                modalities=(Modality.IMAGE,),
                 etag="1",
                 size_bytes=1,
             )
@@ -226,7 +226,7 @@ def _searches(
 
 def _road(store: LanceStore, encoder: OneVectorEncoder) -> float:
     """The whole search road with an encoder that takes no time, metadata of the hits read."""
-    query = Query(modality=Modality.TEXT, signal="x", label="x")
+    query = Query(modality=Modality.TEXT, signals=["x"], label="x")
 
     def work() -> None:
         found = search(query, encoder=encoder, store=store, options=SearchOptions(limit=K))

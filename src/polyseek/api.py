@@ -22,6 +22,7 @@ from polyseek.core.filters import FieldType
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.types import (
     AssetStatus,
+    Clip,
     EncoderInfo,
     Failure,
     Hit,
@@ -44,7 +45,7 @@ class Status:
         location: Where it is stored.
         encoder: Name and revision of its encoder.
         assets: Number of assets by status.
-        modalities: Number of searchable assets by modality.
+        modalities: Number of searchable assets by modality; a video with sound counts as both.
         failures: Assets that are not fully searchable, with the reason.
     """
 
@@ -98,7 +99,8 @@ class Collection:
             sources: Folders or files.
             progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
-                ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``.
+                ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``, ``window_s``,
+                ``hop_s``.
 
         Raises:
             SourceError: A source is missing, unreadable or holds nothing to index.
@@ -159,7 +161,7 @@ class Collection:
             options=SearchOptions(
                 limit=limit, modalities=_modalities(modalities), filter=filter or None
             ),
-            preview=thumbnail,
+            preview=clip,
         )
 
     def fields(self) -> Mapping[str, FieldType]:
@@ -170,9 +172,9 @@ class Collection:
         """Counts by status and modality, and every failure with its reason."""
         assets: dict[AssetStatus, int] = {}
         modalities: dict[Modality, int] = {}
-        for (status, modality), count in sorted(self._store.counts().items(), key=str):
+        for (status, held), count in sorted(self._store.counts().items()):
             assets[status] = assets.get(status, 0) + count
-            if modality and status in (AssetStatus.INDEXED, AssetStatus.PARTIAL):
+            for modality in held:
                 modalities[modality] = modalities.get(modality, 0) + count
         manifest = self._store.manifest
         return Status(
@@ -274,11 +276,11 @@ def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
             )
 
 
-def thumbnail(hit: Hit) -> bytes | None:
-    """A small JPEG of an image hit, or None."""
-    from polyseek.ingest.term import preview
+def clip(hit: Hit) -> Clip | None:
+    """A small copy of a hit to look at or listen to, or None."""
+    from polyseek.ingest.preview import preview
 
-    return preview(hit.uri) if hit.modality is Modality.IMAGE else None
+    return preview(hit)
 
 
 def _load_encoder(name: str, settings: Settings) -> Encoder:

@@ -94,7 +94,7 @@ def test_json_has_what_programs_need(cli, indexed):
     assert found["coverage"] == {"searched": 4, "failed": 2, "pending": 0}
     assert [hit["rank"] for hit in found["hits"]] == [1, 2]
     assert set(found["hits"][0]) == {
-        "rank", "id", "uri", "modality", "score", "span", "text", "metadata",
+        "rank", "id", "uri", "modality", "score", "span", "text", "moments", "metadata",
     }  # fmt: skip
     assert {step["modality"] for step in found["plan"]} == {"image", "text"}
     assert all(step["recall"] == 1.0 for step in found["plan"])

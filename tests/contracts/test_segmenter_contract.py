@@ -1,9 +1,12 @@
+import numpy as np
 from PIL import Image
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.types import Media, Modality, Span, SpanUnit
+from polyseek.core.types import Frame, Media, Modality, Sound, Span, SpanUnit
+from polyseek.ingest.segmenters.audio import AudioSegmenter
 from polyseek.ingest.segmenters.image import ImageSegmenter
 from polyseek.ingest.segmenters.text import TextSegmenter
+from polyseek.ingest.segmenters.video import VideoSegmenter
 from polyseek.testing.segmenter import SegmenterConformance
 
 
@@ -33,4 +36,37 @@ class TestTextSegmenter(SegmenterConformance):
                 modality=Modality.TEXT, signal=f"# Title\n\n{prose}\n\n## Next\n\n- item"
             ),
             "a.csv": Media(modality=Modality.TEXT, signal=prose, span=row, metadata={"n": 1}),
+        }
+
+
+class TestVideoSegmenter(SegmenterConformance):
+    def make_segmenter(self):
+        return VideoSegmenter(IndexOptions())
+
+    def media(self):
+        def frames():
+            for n in range(90):
+                image = Image.new("RGB", (48, 32), ["red", "blue", "green"][n // 40])
+                yield Frame(image=image, start_s=n / 2, end_s=(n + 1) / 2)
+
+        one = Frame(image=Image.new("RGB", (48, 32)), start_s=0, end_s=0.04)
+        return {
+            "a.mp4": Media(modality=Modality.VIDEO, signal=frames(), metadata={"fps": 25.0}),
+            "one.mp4": Media(modality=Modality.VIDEO, signal=iter([one])),
+        }
+
+
+class TestAudioSegmenter(SegmenterConformance):
+    def make_segmenter(self):
+        return AudioSegmenter(IndexOptions())
+
+    def media(self):
+        def sounds(seconds):
+            for n in range(seconds):
+                samples = np.full(1000, 0.1, np.float32)
+                yield Sound(samples=samples, sample_rate_hz=1000, start_s=float(n))
+
+        return {
+            "a.wav": Media(modality=Modality.AUDIO, signal=sounds(31), metadata={"channels": 1}),
+            "short.wav": Media(modality=Modality.AUDIO, signal=sounds(1)),
         }

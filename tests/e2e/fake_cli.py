@@ -9,10 +9,10 @@ from polyseek.testing import FakeEncoder
 
 
 class SlowFakeEncoder(FakeEncoder):
-    """Sleeps before every batch, so that a test can interrupt it half-way."""
+    """Sleeps for every signal, so that a test can interrupt it half-way."""
 
     def encode(self, modality, batch, *, role):
-        time.sleep(float(os.environ.get("FAKE_ENCODER_SECONDS", "0")))
+        time.sleep(float(os.environ.get("FAKE_ENCODER_SECONDS", "0")) * len(batch))
         return super().encode(modality, batch, role=role)
 
 

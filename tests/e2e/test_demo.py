@@ -43,16 +43,26 @@ def names(done):
     return [Path(hit["uri"]).name for hit in json.loads(done.stdout)["hits"]]
 
 
-def test_the_demo_searches_in_all_four_directions(demo, place):
-    for direction in ("text -> image", "image -> text", "text -> text", "image -> image"):
+def test_the_demo_searches_in_every_direction(demo, place):
+    for direction in (
+        "text -> image",
+        "image -> text",
+        "text -> text",
+        "image -> image",
+        "text -> audio",
+        "text -> video",
+        "image -> video",
+        "audio -> text",
+    ):
         assert direction in demo
-    assert "31 added" in demo
+    assert "36 added" in demo
     assert "Your turn" in demo
     assert "public domain" in demo
     page = (place / "d" / "results.html").read_text()
-    assert "data:image/jpeg;base64," in page
+    for kind in ("image/jpeg", "audio/ogg", "video/mp4"):
+        assert f"data:{kind};base64," in page
     again = polyseek(place, "demo", "--to", "d")
-    assert "31 unchanged" in again.stdout
+    assert "36 unchanged" in again.stdout
 
 
 @pytest.mark.parametrize(
@@ -63,6 +73,10 @@ def test_the_demo_searches_in_all_four_directions(demo, place):
         (("d/corpus/pictures/astronaut.png", "--modality", "text"), "spacewalk.md"),
         (("how do I make espresso?", "--modality", "text"), "espresso.md"),
         (("d/corpus/pictures/gravel.png", "--modality", "image"), "gravel.png"),
+        (("an explosion", "--modality", "audio"), "explosion1.wav"),
+        (("d/corpus/sounds/laser1.wav", "--modality", "audio"), "laser1.wav"),
+        (("d/corpus/sounds/explosion1.wav", "--modality", "text"), "launch.md"),
+        (("city lights at night from orbit", "--modality", "video"), "earth.mp4"),
     ],
 )
 def test_each_direction_finds_what_a_person_would(demo, place, words, best):

@@ -29,10 +29,10 @@ def folder(tmp_path):
     return root
 
 
-def start(folder, *, seconds_per_batch=0.0, commit_every=512):
+def start(folder, *, seconds_each=0.0, commit_every=512):
     environment = {
         **os.environ,
-        "FAKE_ENCODER_SECONDS": str(seconds_per_batch),
+        "FAKE_ENCODER_SECONDS": str(seconds_each),
     }
     code = (
         "import sys; from polyseek.ingest import pipeline; "
@@ -75,7 +75,7 @@ def wait_for_a_commit(folder, process):
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.15, 0.4])
 def test_kill_9_and_again_is_complete_without_duplicates(folder, delay_s):
-    process = start(folder, seconds_per_batch=0.15, commit_every=4)
+    process = start(folder, seconds_each=0.05, commit_every=4)
     wait_for_a_commit(folder, process)
     time.sleep(delay_s)
     process.kill()
@@ -94,7 +94,7 @@ def test_kill_9_and_again_is_complete_without_duplicates(folder, delay_s):
 
 
 def test_ctrl_c_finishes_the_batch_and_says_how_to_go_on(folder):
-    process = start(folder, seconds_per_batch=0.15, commit_every=4)
+    process = start(folder, seconds_each=0.05, commit_every=4)
     wait_for_a_commit(folder, process)
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
@@ -112,7 +112,7 @@ def test_ctrl_c_finishes_the_batch_and_says_how_to_go_on(folder):
 
 
 def test_a_second_writer_is_refused_and_a_reader_is_not(folder):
-    first = start(folder, seconds_per_batch=0.3, commit_every=4)
+    first = start(folder, seconds_each=0.1, commit_every=4)
     wait_for_a_commit(folder, first)
     code, _, err = finish(start(folder))
     assert code == 52

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from polyseek.core.config import resolve_settings
-from polyseek.core.errors import EncoderError
-from polyseek.core.types import Modality, Role
+from polyseek.core.types import Modality, Role, Sound
 from polyseek.encode.mini import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
@@ -81,5 +80,36 @@ def test_towers_compare_their_own_kind(texts, images):
 def test_the_space_is_the_one_the_catalogue_promises(encoder, texts, images):
     assert texts.shared.shape == (5, encoder.info.dim)
     assert images.shared.shape == (3, encoder.info.dim)
-    with pytest.raises(EncoderError, match="no audio tower"):
-        encoder.encode(Modality.AUDIO, [], role=Role.QUERY)
+
+
+def test_sounds_lie_where_their_words_are(encoder):
+    time = np.arange(3 * 16_000) / 16_000
+    rng = np.random.default_rng(0)
+    waves = {
+        "a siren": np.sin(2 * np.pi * (700 * time + 60 * np.sin(2 * np.pi * 0.5 * time))),
+        "white noise": rng.uniform(-0.5, 0.5, len(time)),
+        "a beep": np.sin(2 * np.pi * 1000 * time),
+    }
+    prepare = encoder.info.towers[Modality.AUDIO].prepare
+    batch = [
+        prepare(Sound(samples=wave.astype(np.float32) * 0.5, sample_rate_hz=16_000))
+        for wave in waves.values()
+    ]
+    sounds = encoder.encode(Modality.AUDIO, batch, role=Role.DOCUMENT)
+    asked = encoder.encode(Modality.TEXT, list(waves), role=Role.QUERY)
+    scores = asked.shared @ sounds.shared.T
+    assert scores[1].argmax() == 1
+    expected = [[0.027, 0.219, 0.262], [-0.140, 0.251, 0.219], [0.044, -0.044, 0.585]]
+    np.testing.assert_allclose(scores, expected, atol=TOLERANCE)
+
+
+def test_a_shot_is_the_mean_of_its_frames(encoder, images):
+    frames = []
+    for paint in (circle, circle, tree):
+        picture = Image.new("RGB", (320, 240), "white")
+        paint(ImageDraw.Draw(picture))
+        frames.append(picture)
+    shot = encoder.info.towers[Modality.VIDEO].prepare(frames)
+    found = encoder.encode(Modality.VIDEO, [shot], role=Role.DOCUMENT)
+    mean = 2 * images.tower[0] + images.tower[2]
+    np.testing.assert_allclose(found.tower[0], mean / np.linalg.norm(mean), atol=1e-5)

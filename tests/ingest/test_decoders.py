@@ -10,7 +10,7 @@ from PIL import Image
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import DecodeError
-from polyseek.core.types import Asset, Modality
+from polyseek.core.types import Asset, Media, Modality
 from polyseek.ingest import decode as decode_module
 from polyseek.ingest.decode import Toolbox
 from polyseek.ingest.decoders import image as image_module
@@ -370,12 +370,14 @@ def whole_road(name, data):
         segmenters={Modality.TEXT: TextSegmenter(options)},
         prepare={Modality.TEXT: str},
     )
-    return decode_module.decode(asset(name, len(data)), tools)
+    parts = list(decode_module.decode(asset(name, len(data)), tools))
+    assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
+    return [segment for part in parts for segment in part.segments]
 
 
 def test_halves_of_surrogate_pairs_do_not_reach_encoders_and_stores():
     line = json.dumps({"text": "\ud800 hi", "k\udfff": "\ud83d", "l": ["\udc00"]})
-    (segment,) = whole_road("a.jsonl", line.encode()).segments
+    (segment,) = whole_road("a.jsonl", line.encode())
     assert segment.text == segment.signal == "\ufffd hi"
     assert segment.metadata["k\ufffd"] == "\ufffd"
     assert segment.metadata["l"] == ["\ufffd"]
@@ -385,6 +387,14 @@ def test_a_matrix_is_refused_before_its_columns_become_fields():
     wide = ",".join(f"c{i}" for i in range(2000)) + "\n" + ",".join("1" * 2000) + "\n"
     with pytest.raises(DecodeError, match=r"has 2,00\d metadata fields, the limit is 1,000"):
         whole_road("a.csv", wide.encode())
+
+
+@pytest.mark.parametrize("text", ["x" * 150_000, "漢字仮名交じり文" * 20_000, "word " * 30_000])
+def test_long_text_without_breaks_is_split_in_reasonable_time(text):
+    media = Media(modality=Modality.TEXT, signal=text)
+    segments = list(TextSegmenter(IndexOptions()).split(asset("a.txt"), media))
+    assert all(len(s.text) <= 600 for s in segments)
+    assert "".join(s.text for s in segments).replace(" ", "") == text.replace(" ", "")
 
 
 def test_passages_index_into_the_text_they_come_from():

@@ -4,14 +4,17 @@ import shutil
 import signal
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from PIL import Image
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import CollectionBusyError, SourceNotFoundError
-from polyseek.core.types import AssetStatus, Manifest, Modality
+from polyseek.core.errors import CollectionBusyError, DecodeError, SourceNotFoundError
+from polyseek.core.types import Asset, AssetStatus, Manifest, Modality, Segment, Span, SpanUnit
 from polyseek.ingest import pipeline
+from polyseek.ingest.batch import Batcher, lent
+from polyseek.ingest.decode import Part
 from polyseek.ingest.pipeline import ingest
 from polyseek.ingest.sources.files import FileSource
 from polyseek.store.memory import MemoryStore
@@ -256,3 +259,62 @@ def test_an_encoder_without_a_tower_makes_assets_unsupported(folder, store):
     report = run(folder, encoder, store)
     assert [f.status for f in report.failures] == [AssetStatus.UNSUPPORTED]
     assert report.added == 3
+
+
+def part(uri, texts, *, last=False, reason=None):
+    asset = Asset(uri=uri, path=uri, size_bytes=9, modified=datetime.now(UTC), etag="1")
+    segments = tuple(
+        Segment(
+            asset_uri=uri,
+            modality=Modality.TEXT,
+            span=Span(unit=SpanUnit.PAGE, start=page, end=page + 1),
+            text=text,
+            signal=text,
+        )
+        for page, text in texts.items()
+    )
+    return Part(asset=asset, content_hash=uri, segments=segments, last=last, reason=reason)
+
+
+def test_parts_of_several_assets_may_come_interleaved(encoder):
+    batcher = Batcher(encoder, lambda content_hash: {})
+    batcher.add(part("a", {1: "one"}))
+    batcher.add(part("b", {1: "uno", 2: "due"}))
+    batcher.add(part("a", {2: "two"}, last=True))
+    batcher.flush()
+    done = batcher.take()
+    assert [(r.uri, r.segments, r.status) for r in done.records] == [("a", 2, "indexed")]
+    assert [s.text for s in done.batches[0].segments] == ["one", "two"]
+    batcher.add(part("b", {}, last=True, reason="the end is missing"))
+    (record,) = batcher.take().records
+    assert (record.uri, record.segments, record.status) == ("b", 2, "partial")
+
+
+def test_an_asset_that_breaks_off_keeps_what_came(encoder):
+    batcher = Batcher(encoder, lambda content_hash: {})
+    batcher.add(part("a", {1: "one"}))
+    assert batcher.fail(DecodeError("a", "the decoder crashed"))
+    assert not batcher.fail(DecodeError("b", "the decoder crashed"))
+    batcher.flush()
+    (record,) = batcher.take().records
+    assert (record.uri, record.status, record.reason) == ("a", "partial", "the decoder crashed")
+
+
+def test_signals_are_dropped_once_encoded(encoder):
+    batcher = Batcher(encoder, lambda content_hash: {})
+    batcher.add(part("a", {1: "one", 2: "two", 3: "three", 4: "four"}))
+    assert all(row.segment.signal is None for row in batcher._open["a"].rows)
+    assert not batcher._waiting[Modality.TEXT]
+
+
+def test_segments_borrow_embeddings_one_by_one(encoder):
+    first = Batcher(encoder, lambda content_hash: {})
+    first.add(part("a", {1: "one"}, last=True))
+    first.flush()
+    stored = lent(first.take().batches)
+    second = Batcher(encoder, lambda content_hash: stored)
+    second.add(part("moved", {1: "one"}, last=True))
+    assert second.take().borrowed == {"moved"}
+    second.add(part("more", {1: "one", 2: "two"}, last=True))
+    second.flush()
+    assert second.take().borrowed == set()

@@ -11,7 +11,7 @@ from PIL import Image
 from polyseek.core.errors import AssetError, DecodeError, QueryError, UnsupportedMediaError
 from polyseek.core.types import Modality
 from polyseek.ingest import term as term_module
-from polyseek.ingest.term import MAX_TEXT_CHARS, THUMBNAIL_SIDE, preview, read_query
+from polyseek.ingest.term import MAX_PIECES, MAX_TEXT_CHARS, read_query
 
 
 def picture_bytes(size=(40, 20), kind="PNG", **options):
@@ -55,13 +55,13 @@ def folder(tmp_path, monkeypatch):
 )
 def test_what_names_no_file_is_text(folder, text):
     query = read_query(text)
-    assert (query.modality, query.signal, query.label) == (Modality.TEXT, text, text)
+    assert (query.modality, query.signals[0], query.label) == (Modality.TEXT, text, text)
 
 
 def test_the_prefix_forces_text(folder):
     for text in ("red.png", "cats/dogs", "http://127.0.0.1/a.png", "text:x", " spaced "):
         query = read_query(f"text:{text}")
-        assert (query.modality, query.signal) == (Modality.TEXT, text)
+        assert (query.modality, query.signals[0]) == (Modality.TEXT, text)
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "text:", "text:  "])
@@ -72,13 +72,13 @@ def test_an_empty_query_says_what_is_expected(text):
 
 def test_a_very_long_text_is_cut_to_what_encoders_look_at(folder):
     query = read_query("dog " * 100_000)
-    assert query.signal == ("dog " * 100_000)[:MAX_TEXT_CHARS]
+    assert query.signals[0] == ("dog " * 100_000)[:MAX_TEXT_CHARS]
     (folder / "book.txt").write_text("dog " * 100_000)
-    assert len(read_query("book.txt").signal) == MAX_TEXT_CHARS
+    assert len(read_query("book.txt").signals) == MAX_PIECES
 
 
 def test_bytes_of_the_command_line_that_are_no_utf8_become_replacement_marks():
-    assert read_query(os.fsdecode(b"a \xff dog")).signal == "a � dog"
+    assert read_query(os.fsdecode(b"a \xff dog")).signals[0] == "a � dog"
 
 
 # files
@@ -88,11 +88,11 @@ def test_an_existing_file_is_read_with_or_without_a_slash(folder):
     for term in ("red.png", "./red.png", "my photo.png", str(folder / "red.png")):
         query = read_query(term)
         assert query.modality is Modality.IMAGE
-        assert query.signal.size == (40, 20)
+        assert query.signals[0].size == (40, 20)
         assert query.label == str(Path(term))
     assert read_query(folder / "red.png").modality is Modality.IMAGE
-    assert read_query("note.txt").signal == "a dog in the snow"
-    assert read_query("rows.csv").signal == "first"
+    assert read_query("note.txt").signals[0] == "a dog in the snow"
+    assert read_query("rows.csv").signals[0] == "first"
 
 
 def test_a_tilde_is_the_home_folder(folder, monkeypatch):
@@ -150,12 +150,12 @@ def test_an_unreadable_file_is_a_query_error(folder, monkeypatch):
 
 def test_a_pil_picture_of_any_mode_is_upright_rgb_on_white():
     clear = read_query(Image.new("RGBA", (8, 4), (0, 0, 0, 0)))
-    assert (clear.modality, clear.label, clear.signal.mode) == (Modality.IMAGE, "image", "RGB")
-    assert clear.signal.getpixel((0, 0)) == (255, 255, 255)
+    assert (clear.modality, clear.label, clear.signals[0].mode) == (Modality.IMAGE, "image", "RGB")
+    assert clear.signals[0].getpixel((0, 0)) == (255, 255, 255)
     exif = Image.Exif()
     exif[0x0112] = 6
     with Image.open(io.BytesIO(picture_bytes(kind="JPEG", exif=exif))) as photo:
-        assert read_query(photo).signal.size == (20, 40)
+        assert read_query(photo).signals[0].size == (20, 40)
 
 
 def test_a_pil_picture_that_is_broken_or_empty_is_a_query_error():
@@ -235,12 +235,12 @@ def no_proxy(monkeypatch):
 def test_a_url_is_fetched_whatever_its_ending(site, page):
     query = read_query(site + page)
     assert query.modality is Modality.IMAGE
-    assert query.signal.size == (40, 20)
+    assert query.signals[0].size == (40, 20)
     assert query.label == site + page
 
 
 def test_a_url_of_a_text_is_text(site):
-    assert read_query(f"{site}/note.txt").signal == "a dog in the snow"
+    assert read_query(f"{site}/note.txt").signals[0] == "a dog in the snow"
 
 
 def test_a_url_that_is_no_picture_is_a_decode_error(site):
@@ -273,30 +273,3 @@ def test_offline_refuses_before_anything_is_sent(monkeypatch):
     monkeypatch.setattr(term_module, "urlopen", pytest.fail)
     with pytest.raises(QueryError, match="not fetched, because polyseek is set to offline"):
         read_query("http://127.0.0.1/a.png", offline=True)
-
-
-# previews
-
-
-def test_a_preview_is_a_small_upright_jpeg(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / "größe #1 100%.jpg"
-    path.write_bytes(picture_bytes((1000, 500), "JPEG", exif=exif))
-    with Image.open(io.BytesIO(preview(path.as_uri()))) as thumbnail:
-        assert thumbnail.format == "JPEG"
-        assert thumbnail.size == (THUMBNAIL_SIDE // 2, THUMBNAIL_SIDE)
-
-
-def test_there_is_no_preview_of_what_is_gone_broken_or_no_local_picture(folder):
-    (folder / "broken.png").write_bytes(b"x")
-    uris = [
-        (folder / "gone.png").as_uri(),
-        (folder / "broken.png").as_uri(),
-        (folder / "note.txt").as_uri(),
-        (folder / "data.bin").as_uri(),
-        folder.as_uri(),
-        "file:///a%00.png",
-        f"s3://bucket{(folder / 'red.png').as_posix()}",
-    ]
-    assert [preview(uri) for uri in uris] == [None] * len(uris)

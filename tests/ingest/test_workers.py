@@ -9,6 +9,8 @@ import pytest
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, UnsupportedMediaError
+from polyseek.core.types import Modality, Segment, Span, SpanUnit
+from polyseek.ingest import decode as decode_module
 from polyseek.ingest.decode import Toolbox, toolbox
 from polyseek.ingest.sources.files import FileSource
 from polyseek.ingest.workers import Workers
@@ -58,6 +60,29 @@ def test_what_decodes_before_an_error_is_kept(tmp_path):
     decoded = run(tmp_path, count=1)["a.bad"]
     assert decoded.reason == "the second half is broken"
     assert len(decoded.segments) == 1
+
+
+def test_parts_of_a_long_asset_come_before_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode_module, "PART_BYTES", 3 * 1024)
+    (tmp_path / "a.txt").write_text("word " * 2000)
+    options = IndexOptions(passage_chars=100)
+    tools = toolbox(FileSource(tmp_path, options), FakeEncoder().info, options)
+    (asset,) = FileSource(tmp_path, options).list()
+    parts = list(decode_module.decode(asset, tools))
+    assert len(parts) > 5
+    assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert len({part.content_hash for part in parts}) == 1
+    ids = [segment.id for part in parts for segment in part.segments]
+    assert len(set(ids)) == len(ids)
+
+
+def test_equal_times_are_told_apart():
+    """As of subtitles in two languages."""
+    same = Span(unit=SpanUnit.SECONDS, start=1, end=2)
+    run = decode_module._Run(None, None, "")
+    for _ in range(3):
+        run._add(Segment(asset_uri="mem:/a", modality=Modality.TEXT, span=same))
+    assert [s.span.end for s in run._waiting] == [2, 2.001, 2.002]
 
 
 def test_unsupported_and_empty_files_are_errors_of_their_own(tmp_path):

@@ -65,6 +65,7 @@ def test_the_dictionary_is_the_documented_one():
                 "score": 0.312346,
                 "span": None,
                 "text": None,
+                "moments": [],
                 "metadata": {
                     "folder": "trip",
                     "year": 2024,
@@ -82,6 +83,7 @@ def test_the_dictionary_is_the_documented_one():
                 "score": 0.25,
                 "span": {"unit": "characters", "start": 0, "end": 41},
                 "text": PASSAGE.text,
+                "moments": [],
                 "metadata": {},
             },
         ],
@@ -89,7 +91,9 @@ def test_the_dictionary_is_the_documented_one():
         "timings_ms": {"encode": 1.235, "total": 2.0},
     }
     assert list(answer) == ["query", "hits", "coverage", "timings_ms"]
-    assert list(answer["hits"][0]) == "rank id uri modality score span text metadata".split()
+    assert (
+        list(answer["hits"][0]) == "rank id uri modality score span text moments metadata".split()
+    )
 
 
 def test_the_dictionary_survives_json():
@@ -116,7 +120,7 @@ def test_fractions_of_seconds_stay():
     span = Span(unit=SpanUnit.SECONDS, start=1.5, end=3.0)
     hit = Hit(id="1", uri="u", modality=Modality.TEXT, score=0.5, span=span)
     shown = results(hit).to_dict()["hits"][0]["span"]
-    assert json.dumps(shown) == '{"unit": "seconds", "start": 1.5, "end": 3}'
+    assert json.dumps(shown) == '{"unit": "seconds", "start_s": 1.5, "end_s": 3}'
 
 
 def test_the_plan_is_there_for_the_asking():

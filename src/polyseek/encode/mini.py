@@ -1,4 +1,4 @@
-"""`mini`, the default encoder: CLIP's image tower and MiniLM, joined by closed-form heads.
+"""`mini`, the default encoder: CLIP's image tower, MiniLM and YAMNet, joined by closed-form heads.
 
 It needs a package index and no model hub; see ``data/mini.md`` for the model card.
 """
@@ -18,13 +18,23 @@ from numpy.typing import NDArray
 from polyseek.core.artifacts import ensure
 from polyseek.core.config import Settings
 from polyseek.core.errors import EncoderError
-from polyseek.core.types import Embeddings, EncoderInfo, Modality, Prepared, Role, Tower
+from polyseek.core.types import Embeddings, EncoderInfo, Floats, Modality, Prepared, Role, Tower
 from polyseek.encode import catalogue, heads
-from polyseek.encode.towers import ClipImageTower, ClipPrepare, MiniLmTower, as_text
+from polyseek.encode.towers import (
+    ClipImageTower,
+    ClipPrepare,
+    FramesPrepare,
+    MiniLmTower,
+    as_text,
+    unit,
+)
+from polyseek.encode.yamnet import GRAPH_FILE, YamnetPrepare, YamnetTower
 
 NAME = "mini"
 REVISION = "1"
 DIM = 384
+PACKAGED = (heads.HEADS_FILE, heads.SOUND_HEAD_FILE, GRAPH_FILE)
+"""Files of this package that decide the embeddings."""
 
 
 class MiniEncoder:
@@ -36,25 +46,36 @@ class MiniEncoder:
         def file(name: str) -> Callable[[], Path]:
             return lambda: ensure(entry.artifact(name), settings)
 
-        self._image = ClipImageTower(file("image"), threads=settings.threads)
-        self._text = MiniLmTower(file("text"), file("tokenizer"), threads=settings.threads)
+        threads = settings.threads
+        self._image = ClipImageTower(file("image"), threads=threads)
+        self._text = MiniLmTower(file("text"), file("tokenizer"), threads=threads)
+        self._audio = YamnetTower(file("audio"), threads=threads)
+        prepare = ClipPrepare()
         self.info = EncoderInfo(
             name=NAME,
             revision=REVISION,
             dim=DIM,
             towers={
-                Modality.IMAGE: Tower(dim=ClipImageTower.dim, prepare=ClipPrepare(), batch_size=8),
+                Modality.IMAGE: Tower(dim=ClipImageTower.dim, prepare=prepare, batch_size=8),
                 Modality.TEXT: Tower(dim=MiniLmTower.dim, prepare=as_text, batch_size=32),
+                Modality.AUDIO: Tower(dim=YamnetTower.dim, prepare=YamnetPrepare(), batch_size=8),
+                Modality.VIDEO: Tower(
+                    dim=ClipImageTower.dim, prepare=FramesPrepare(prepare), batch_size=4
+                ),
             },
             checksums={
                 **{a.name: a.sha256 for a in entry.artifacts},
-                "heads": _heads_checksum(),
+                **{name: _checksum(name) for name in PACKAGED},
             },
         )
 
     @cached_property
     def _heads(self) -> heads.Heads:
         return heads.shipped()
+
+    @cached_property
+    def _sound_head(self) -> heads.SoundHead:
+        return heads.shipped_sound_head()
 
     def encode(
         self,
@@ -76,8 +97,18 @@ class MiniEncoder:
             texts = [str(text) for text in batch]
             own = self._text.encode(texts)
             return Embeddings(shared=self._heads.text(own, texts), tower=own)
-        own = self._image.encode(cast("Sequence[NDArray[np.generic]]", batch))
+        arrays = cast("Sequence[NDArray[np.generic]]", batch)
+        if modality is Modality.AUDIO:
+            own, scores = self._audio.encode(arrays)
+            return Embeddings(shared=self._sound_head(scores), tower=own)
+        own = self._image.encode(arrays) if modality is Modality.IMAGE else self._frames(arrays)
         return Embeddings(shared=self._heads.image(own), tower=own)
+
+    def _frames(self, batch: Sequence[NDArray[np.generic]]) -> Floats:
+        """Unit-length ``(n, 512)``: the mean picture of each shot's frames."""
+        flat = [frame for frames in batch for frame in frames]
+        rows = np.split(self._image.encode(flat), np.cumsum([len(f) for f in batch])[:-1])
+        return unit(np.stack([frames.mean(axis=0) for frames in rows]))
 
 
 def load(settings: Settings) -> MiniEncoder:
@@ -85,6 +116,6 @@ def load(settings: Settings) -> MiniEncoder:
     return MiniEncoder(settings)
 
 
-def _heads_checksum() -> str:
-    data = (files("polyseek.encode") / "data" / heads.HEADS_FILE).read_bytes()
+def _checksum(name: str) -> str:
+    data = (files("polyseek.encode") / "data" / name).read_bytes()
     return hashlib.sha256(data).hexdigest()

@@ -18,6 +18,7 @@ from polyseek.core.types import Floats, Signal
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
 MAX_TOKENS = 256
+MAX_CHARS = 20_000  # more than the tokens can hold; tokenising megabytes takes gigabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,19 @@ class ClipPrepare:
             box=(left, top, left + side, top + side),
         )
         return np.asarray(image)
+
+
+@dataclass(frozen=True, slots=True)
+class FramesPrepare:
+    """The same for the frames of a video shot."""
+
+    each: ClipPrepare
+
+    def __call__(self, signal: Signal) -> NDArray[np.uint8]:
+        """``(frames, size, size, 3)`` uint8 of a sequence of PIL images."""
+        if not isinstance(signal, list | tuple) or not signal:
+            raise EncoderError(f"expected the frames of a shot, got {type(signal).__name__}")
+        return np.stack([self.each(frame) for frame in signal])
 
 
 def as_text(signal: Signal) -> str:
@@ -121,7 +135,7 @@ class MiniLmTower:
 
     def encode(self, batch: Sequence[str]) -> Floats:
         """Unit-length ``(n, 384)`` float32 of n texts; longer ones are cut at 256 tokens."""
-        encodings = self._tokenizer.encode_batch(list(batch))
+        encodings = self._tokenizer.encode_batch([text[:MAX_CHARS] for text in batch])
         ids = np.array([e.ids for e in encodings], dtype=np.int64)
         mask = np.array([e.attention_mask for e in encodings], dtype=np.int64)
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 
+from polyseek.core.errors import AssetError
 from polyseek.core.protocols import Encoder
 from polyseek.core.types import (
+    Asset,
     AssetRecord,
     AssetStatus,
     Embeddings,
@@ -20,70 +22,95 @@ from polyseek.core.types import (
     Role,
     Segment,
     SegmentBatch,
+    Span,
 )
-from polyseek.ingest.decode import Decoded
+from polyseek.ingest.decode import Part
+
+SegmentKey: TypeAlias = "tuple[Modality, Span | None, str | None]"
+Lent: TypeAlias = "Mapping[SegmentKey, tuple[Floats, Floats]]"
+"""Embeddings (shared, tower) of stored segments of equal content."""
 
 
-@dataclass(kw_only=True)
+def lent(batches: Sequence[SegmentBatch]) -> Lent:
+    """Stored segments as something to borrow embeddings from."""
+    return {
+        _key(segment): (batch.embeddings.shared[i], batch.embeddings.tower[i])
+        for batch in batches
+        for i, segment in enumerate(batch.segments)
+    }
+
+
+@dataclass(kw_only=True, eq=False)
+class _Row:
+    segment: Segment
+    shared: Floats | None = None
+    tower: Floats | None = None
+
+
+@dataclass(kw_only=True, eq=False)
 class _Work:
     """An asset on its way: rows are filled in as its segments come out of the encoder."""
 
-    decoded: Decoded
-    shared: list[Floats | None]
-    tower: list[Floats | None]
-    missing: int
+    asset: Asset
+    content_hash: str
+    lent: Lent
+    rows: list[_Row] = field(default_factory=list)
+    missing: int = 0
+    borrowed: int = 0
+    ended: bool = False
+    reason: str | None = None
 
 
 @dataclass(kw_only=True)
 class Encoded:
-    """Assets whose segments are all encoded, ready for the store."""
+    """Assets whose segments are all encoded, ready for the store.
+
+    Attributes:
+        records: One per asset.
+        batches: Their segments, one batch per modality.
+        borrowed: Uris of assets that cost no encoding.
+    """
 
     records: list[AssetRecord] = field(default_factory=list)
     batches: list[SegmentBatch] = field(default_factory=list)
+    borrowed: set[str] = field(default_factory=set)
 
 
 class Batcher:
-    """Collects prepared segments until a batch is full, encodes it, and hands out whole assets."""
+    """Collects prepared segments until a batch is full, encodes it, and hands out whole assets.
 
-    def __init__(self, encoder: Encoder) -> None:
+    Args:
+        encoder: Of the collection.
+        lender: Finds embeddings of stored segments of equal content, by content hash.
+    """
+
+    def __init__(self, encoder: Encoder, lender: Callable[[str], Lent]) -> None:
         self._encoder = encoder
-        self._waiting: dict[Modality, list[tuple[_Work, int]]] = defaultdict(list)
+        self._lender = lender
+        self._open: dict[str, _Work] = {}
+        self._waiting: dict[Modality, list[tuple[_Work, _Row, Prepared]]] = defaultdict(list)
         self._done: list[_Work] = []
         self.segments = 0
 
-    def add(self, decoded: Decoded) -> None:
-        """Queue an asset's segments; full batches are encoded at once."""
-        count = len(decoded.segments)
-        work = _Work(decoded=decoded, shared=[None] * count, tower=[None] * count, missing=count)
-        for index, segment in enumerate(decoded.segments):
-            queue = self._waiting[segment.modality]
-            queue.append((work, index))
-            if len(queue) >= self._encoder.info.towers[segment.modality].batch_size:
-                self._encode(segment.modality)
+    def add(self, part: Part) -> None:
+        """Queue a part's segments; full batches are encoded at once."""
+        uri = part.asset.uri
+        work = self._open.get(uri)
+        if work is None:
+            lent = self._lender(part.content_hash)
+            work = _Work(asset=part.asset, content_hash=part.content_hash, lent=lent)
+            self._open[uri] = work
+        for segment in part.segments:
+            self._add(work, segment)
+        if part.last:
+            self._end(work, part.reason)
 
-    def reuse(self, decoded: Decoded, stored: Iterable[SegmentBatch]) -> bool:
-        """Take an asset's embeddings from stored segments of equal content.
-
-        Returns:
-            False, with nothing done, when they do not match segment by segment.
-        """
-        rows = {
-            (batch.modality, segment.span, segment.text): (batch.embeddings, i)
-            for batch in stored
-            for i, segment in enumerate(batch.segments)
-        }
-        keys = [(s.modality, s.span, s.text) for s in decoded.segments]
-        if any(key not in rows for key in keys):
+    def fail(self, error: AssetError) -> bool:
+        """End an asset that broke off; False when nothing of it had come."""
+        work = self._open.get(error.uri)
+        if work is None or not work.rows:
             return False
-        found = [rows[key] for key in keys]
-        self._finish(
-            _Work(
-                decoded=decoded,
-                shared=[embeddings.shared[i] for embeddings, i in found],
-                tower=[embeddings.tower[i] for embeddings, i in found],
-                missing=0,
-            )
-        )
+        self._end(work, error.reason)
         return True
 
     def flush(self) -> None:
@@ -95,55 +122,75 @@ class Batcher:
     def take(self) -> Encoded:
         """The finished assets since the last call."""
         done, self._done, self.segments = self._done, [], 0
-        rows: dict[Modality, list[tuple[Segment, Floats, Floats]]] = defaultdict(list)
+        rows: dict[Modality, list[_Row]] = defaultdict(list)
         for work in done:
-            for segment, shared, tower in zip(
-                work.decoded.segments, work.shared, work.tower, strict=True
-            ):
-                assert shared is not None  # noqa: S101 - finished work, for the type checker
-                assert tower is not None  # noqa: S101 - finished work, for the type checker
-                rows[segment.modality].append((replace(segment, signal=None), shared, tower))
+            for row in work.rows:
+                rows[row.segment.modality].append(row)
         return Encoded(
-            records=[_record(work.decoded) for work in done],
+            records=[_record(work) for work in done],
             batches=[_batch(modality, found) for modality, found in rows.items()],
+            borrowed={work.asset.uri for work in done if work.borrowed == len(work.rows)},
         )
+
+    def _add(self, work: _Work, segment: Segment) -> None:
+        # Signals go with the batch and are dropped with it: a long video's never add up.
+        row = _Row(segment=replace(segment, signal=None))
+        work.rows.append(row)
+        found = work.lent.get(_key(segment))
+        if found:
+            row.shared, row.tower = found
+            work.borrowed += 1
+            return
+        work.missing += 1
+        queue = self._waiting[segment.modality]
+        # Workers hand over prepared signals only.
+        queue.append((work, row, cast("Prepared", segment.signal)))
+        if len(queue) >= self._encoder.info.towers[segment.modality].batch_size:
+            self._encode(segment.modality)
 
     def _encode(self, modality: Modality) -> None:
         queue, self._waiting[modality] = self._waiting[modality], []
-        # Workers hand over prepared signals only.
-        signals = [cast("Prepared", work.decoded.segments[index].signal) for work, index in queue]
+        signals = [signal for _, _, signal in queue]
         embeddings = self._encoder.encode(modality, signals, role=Role.DOCUMENT)
-        for (work, index), shared, tower in zip(
+        for (work, row, _), shared, tower in zip(
             queue, embeddings.shared, embeddings.tower, strict=True
         ):
-            work.shared[index], work.tower[index] = shared, tower
+            row.shared, row.tower = shared, tower
             work.missing -= 1
-            if not work.missing:
-                self._finish(work)
+            self._finish_if_whole(work)
 
-    def _finish(self, work: _Work) -> None:
-        self._done.append(work)
-        self.segments += len(work.decoded.segments)
+    def _end(self, work: _Work, reason: str | None) -> None:
+        work.ended, work.reason = True, reason
+        del self._open[work.asset.uri]
+        self._finish_if_whole(work)
+
+    def _finish_if_whole(self, work: _Work) -> None:
+        if work.ended and not work.missing:
+            self._done.append(work)
+            self.segments += len(work.rows)
 
 
-def _batch(modality: Modality, rows: Sequence[tuple[Segment, Floats, Floats]]) -> SegmentBatch:
-    segments, shared, tower = zip(*rows, strict=True)
-    return SegmentBatch(
-        modality=modality,
-        segments=segments,
-        embeddings=Embeddings(shared=np.stack(shared), tower=np.stack(tower)),
+def _key(segment: Segment) -> SegmentKey:
+    return segment.modality, segment.span, segment.text
+
+
+def _batch(modality: Modality, rows: Sequence[_Row]) -> SegmentBatch:
+    shared, tower = (
+        np.stack([cast("Floats", getattr(row, side)) for row in rows])
+        for side in ("shared", "tower")
     )
+    segments = [row.segment for row in rows]
+    return SegmentBatch(modality, segments, Embeddings(shared=shared, tower=tower))
 
 
-def _record(decoded: Decoded) -> AssetRecord:
-    asset = decoded.asset
+def _record(work: _Work) -> AssetRecord:
     return AssetRecord(
-        uri=asset.uri,
-        status=AssetStatus.PARTIAL if decoded.reason else AssetStatus.INDEXED,
-        reason=decoded.reason,
-        modality=decoded.segments[0].modality,
-        etag=asset.etag,
-        content_hash=decoded.content_hash,
-        size_bytes=asset.size_bytes,
-        segments=len(decoded.segments),
+        uri=work.asset.uri,
+        status=AssetStatus.PARTIAL if work.reason else AssetStatus.INDEXED,
+        reason=work.reason,
+        modalities=tuple(sorted({row.segment.modality for row in work.rows})),
+        etag=work.asset.etag,
+        content_hash=work.content_hash,
+        size_bytes=work.asset.size_bytes,
+        segments=len(work.rows),
     )

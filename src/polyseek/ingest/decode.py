@@ -6,7 +6,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from time import perf_counter
 from typing import BinaryIO
+
+import numpy as np
 
 from polyseek.core import plugins
 from polyseek.core.config import IndexOptions
@@ -21,11 +24,15 @@ from polyseek.core.types import (
     Modality,
     Prepare,
     Segment,
+    SpanUnit,
 )
 from polyseek.ingest.sources.metadata import well_formed
 
 MAX_FIELDS = 1000
 """Metadata fields of one segment. A matrix in a .csv file would make the store crawl for hours."""
+
+PART_BYTES, PART_SECONDS = 4 * 1024 * 1024, 5.0
+"""Prepared signals go to the encoder when there are so many, or so much time has passed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,31 +53,41 @@ class Toolbox:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoded:
-    """A decoded asset.
+class Part:
+    """Some of a decoded asset's segments; a long recording comes in many parts.
 
     Attributes:
         asset: The asset.
         content_hash: Hex digest of its bytes.
-        segments: Its pieces, each with a prepared signal; at least one.
-        reason: Why some of it is missing; None when it is complete.
+        segments: Pieces in order, each with a prepared signal.
+        last: Whether the asset ends here.
+        reason: Why some of it is missing; None when it is complete. Known at the last part.
+        share: How much of the asset is decoded, 0 to 1; None where that is not known.
     """
 
     asset: Asset
     content_hash: str
     segments: tuple[Segment, ...]
-    reason: str | None
+    last: bool
+    reason: str | None = None
+    share: float | None = None
 
 
 def toolbox(source: Source, info: EncoderInfo, options: IndexOptions) -> Toolbox:
     """The registered decoders and segmenters with an encoder's preprocessing."""
-    made = [plugins.load("segmenter", name)(options) for name in plugins.names("segmenter")]
     return Toolbox(
         source=source,
         decoders=decoders(),
-        segmenters={segmenter.modality: segmenter for segmenter in made},
+        segmenters=segmenters(options),
         prepare={modality: tower.prepare for modality, tower in info.towers.items()},
     )
+
+
+def segmenters(options: IndexOptions | None = None) -> dict[Modality, Segmenter]:
+    """The registered segmenters by the modality they split."""
+    options = options or IndexOptions()
+    made = [plugins.load("segmenter", name)(options) for name in plugins.names("segmenter")]
+    return {segmenter.modality: segmenter for segmenter in made}
 
 
 def decoders() -> dict[str, Decoder]:
@@ -93,10 +110,10 @@ def decoder_for(asset: Asset, known: Mapping[str, Decoder]) -> Decoder:
     return decoder
 
 
-def decode(asset: Asset, tools: Toolbox) -> Decoded:
-    """Read, hash, decode, split and prepare one asset.
+def decode(asset: Asset, tools: Toolbox) -> Iterator[Part]:
+    """Read, hash, decode, split and prepare one asset, part by part.
 
-    What decodes before an error is kept and the error becomes `reason`.
+    What decodes before or after an error is kept and the error becomes the last part's `reason`.
 
     Raises:
         AssetError: Nothing of it can be indexed.
@@ -104,37 +121,119 @@ def decode(asset: Asset, tools: Toolbox) -> Decoded:
     decoder = decoder_for(asset, tools.decoders)
     if asset.size_bytes == 0:
         raise DecodeError(asset.uri, "is empty")
-    segments: list[Segment] = []
-    reason = asset.problem
     with tools.source.open(asset) as stream:
-        content_hash = _hash(asset, stream)
+        run = _Run(asset, tools, _hash(asset, stream))
+        yield from run.parts(decoder, asset, stream)
+    for companion in asset.companions:
+        yield from run.companion(companion)
+    yield run.last()
+
+
+class _Run:
+    """One asset being decoded: what waits to be handed over, and what went wrong."""
+
+    def __init__(self, asset: Asset, tools: Toolbox, content_hash: str) -> None:
+        self._asset, self._tools, self._hash = asset, tools, content_hash
+        self._waiting: list[Segment] = []
+        self._waiting_bytes = 0
+        self._ids: set[str] = set()
+        self._handed_over = perf_counter()
+        self._errors: list[AssetError] = []
+        self._unread: set[Modality] = set()
+
+    def parts(self, decoder: Decoder, asset: Asset, stream: BinaryIO) -> Iterator[Part]:
+        """Full parts; what is left over waits for the next call."""
         try:
             for media in decoder.open(asset, stream):
-                segments.extend(_segments(asset, media, tools))
+                try:
+                    for segment in self._segments(media):
+                        self._add(segment)
+                        if self._due():
+                            yield self._part(last=False, share=_share(segment, media))
+                except DecodeError as error:  # one stream is broken; another may not be
+                    self._errors.append(error)
         except DecodeError as error:
-            if not segments:
-                raise
-            reason = error.reason
-    if not segments:
-        raise DecodeError(asset.uri, "holds nothing that can be indexed")
-    return Decoded(asset=asset, content_hash=content_hash, segments=tuple(segments), reason=reason)
+            self._errors.append(error)
 
+    def companion(self, companion: Asset) -> Iterator[Part]:
+        """Parts of a file that belongs to the asset."""
+        try:
+            decoder = decoder_for(companion, self._tools.decoders)
+            with self._tools.source.open(companion) as stream:
+                yield from self.parts(decoder, companion, stream)
+        except AssetError as error:
+            name = PurePosixPath(companion.path).name
+            self._errors.append(DecodeError(self._asset.uri, f"{name}: {error.reason}"))
 
-def _segments(asset: Asset, media: Media, tools: Toolbox) -> Iterator[Segment]:
-    segmenter = tools.segmenters.get(media.modality)
-    if segmenter is None:
-        raise UnsupportedMediaError(asset.uri, f"nothing splits {media.modality} into segments")
-    for segment in segmenter.split(asset, media):
-        prepare = tools.prepare.get(segment.modality)
-        if prepare is None or segment.signal is None:
-            raise UnsupportedMediaError(asset.uri, f"the encoder cannot read {segment.modality}")
+    def last(self) -> Part:
+        """The last part.
+
+        Raises:
+            AssetError: There was nothing at all.
+        """
+        if not self._ids:
+            if self._errors:
+                raise self._errors[0]
+            if self._unread:
+                unread = " and ".join(sorted(self._unread))
+                raise UnsupportedMediaError(self._asset.uri, f"the encoder cannot read {unread}")
+            raise DecodeError(self._asset.uri, "holds nothing that can be indexed")
+        problems = [self._asset.problem] if self._asset.problem else []
+        problems += [error.reason for error in self._errors]
+        return self._part(last=True, reason="; ".join(problems) or None, share=1.0)
+
+    def _add(self, segment: Segment) -> None:
+        segment = self._distinct(segment)
+        self._ids.add(segment.id)
+        self._waiting.append(segment)
         signal = segment.signal
-        yield replace(
-            segment,
-            text=segment.text and well_formed(segment.text),
-            metadata=_metadata(asset, segment.metadata),
-            signal=prepare(well_formed(signal) if isinstance(signal, str) else signal),
+        self._waiting_bytes += signal.nbytes if isinstance(signal, np.ndarray) else 1024
+
+    def _distinct(self, segment: Segment) -> Segment:
+        """Subtitles in two languages have the same times: a thousandth more tells them apart."""
+        while segment.id in self._ids and segment.span is not None:
+            span = replace(segment.span, end=round(segment.span.end + 0.001, 6))
+            segment = replace(segment, span=span)
+        return segment
+
+    def _due(self) -> bool:
+        late = perf_counter() - self._handed_over > PART_SECONDS
+        return self._waiting_bytes >= PART_BYTES or (late and bool(self._waiting))
+
+    def _part(self, *, last: bool, share: float | None, reason: str | None = None) -> Part:
+        segments, self._waiting, self._waiting_bytes = tuple(self._waiting), [], 0
+        self._handed_over = perf_counter()
+        return Part(
+            asset=self._asset,
+            content_hash=self._hash,
+            segments=segments,
+            last=last,
+            reason=reason,
+            share=share,
         )
+
+    def _segments(self, media: Media) -> Iterator[Segment]:
+        segmenter = self._tools.segmenters.get(media.modality)
+        prepare = self._tools.prepare.get(media.modality)
+        if segmenter is None or prepare is None:
+            self._unread.add(media.modality)
+            return
+        for segment in segmenter.split(self._asset, media):
+            signal = segment.signal
+            if signal is None:
+                raise DecodeError(self._asset.uri, f"a {segment.modality} segment has no signal")
+            yield replace(
+                segment,
+                text=segment.text and well_formed(segment.text),
+                metadata=_metadata(self._asset, segment.metadata),
+                signal=prepare(well_formed(signal) if isinstance(signal, str) else signal),
+            )
+
+
+def _share(segment: Segment, media: Media) -> float | None:
+    if segment.span is None or segment.span.unit is not SpanUnit.SECONDS or not media.duration_s:
+        return None
+    return min(1.0, segment.span.end / media.duration_s)
 
 
 def _metadata(asset: Asset, from_media: Metadata) -> Metadata:

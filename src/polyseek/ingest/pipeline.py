@@ -21,8 +21,8 @@ from polyseek.core.types import (
     Progress,
     ProgressCallback,
 )
-from polyseek.ingest.batch import Batcher
-from polyseek.ingest.decode import Decoded, toolbox
+from polyseek.ingest.batch import Batcher, Lent, lent
+from polyseek.ingest.decode import Part, toolbox
 from polyseek.ingest.plan import Plan, failed_record, make_plan
 from polyseek.ingest.workers import Workers
 
@@ -58,13 +58,10 @@ def ingest(
         if plan.todo:
             tools = toolbox(source, encoder.info, options)
             with Workers(tools, count=options.workers, timeout_s=options.timeout_s) as workers:
-                for done, answer in enumerate(workers.decode(plan.todo), 1):
+                for answer in workers.decode(plan.todo):
                     run.take(answer)
                     if progress:
-                        uri = answer.uri if isinstance(answer, AssetError) else answer.asset.uri
-                        progress(
-                            Progress(stage="index", done=done, total=len(plan.todo), label=uri)
-                        )
+                        progress(run.progress(answer))
                     if stop.is_set():
                         break
             run.commit(flush=True)
@@ -90,23 +87,23 @@ class _Run:
     moved: int = 0
     deleted: int = 0
     segments: int = 0
+    done: int = 0
     failures: list[Failure] = field(default_factory=list)
     _failed: list[AssetRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._batcher = Batcher(self.encoder)
+        self._batcher = Batcher(self.encoder, self._lend)
         self._assets = {asset.uri: asset for asset in self.plan.todo}
         self._committed = perf_counter()
         self.failures.extend(self.plan.failures())
 
-    def take(self, answer: Decoded | AssetError) -> None:
-        """Encode a decoded asset, or note its failure; commit when enough has come together."""
-        if isinstance(answer, AssetError):
-            record = failed_record(answer.uri, answer, self._assets[answer.uri])
-            self._failed.append(record)
-            self._note(record)
-        else:
-            self._count(answer, reused=self._reuse(answer))
+    def take(self, answer: Part | AssetError) -> None:
+        """Encode a part of an asset, or note a failure; commit when enough has come together."""
+        if not isinstance(answer, AssetError):
+            self._batcher.add(answer)
+        elif not self._batcher.fail(answer):
+            self._failed.append(failed_record(answer.uri, answer, self._assets[answer.uri]))
+        self.done += isinstance(answer, AssetError) or answer.last
         late = perf_counter() - self._committed > COMMIT_SECONDS
         if late or self._batcher.segments + len(self._failed) >= COMMIT_SEGMENTS:
             self.commit()
@@ -120,6 +117,8 @@ class _Run:
         if records:
             self.store.upsert(records, encoded.batches)
         for record in encoded.records:
+            self._count(record, borrowed=record.uri in encoded.borrowed)
+        for record in records:
             self._note(record)
         self.segments += sum(len(batch) for batch in encoded.batches)
         self._failed = []
@@ -138,18 +137,25 @@ class _Run:
             elapsed_s=elapsed_s,
         )
 
-    def _reuse(self, decoded: Decoded) -> bool:
-        """Whether equal content in the collection lent its embeddings: a move, copy or touch."""
-        same = self.plan.by_content.get(decoded.content_hash)
-        return same is not None and self._batcher.reuse(decoded, self.store.fetch([same.uri]))
+    def progress(self, answer: Part | AssetError) -> Progress:
+        """Where the run stands after this answer; inside a long recording, its share."""
+        if isinstance(answer, AssetError):
+            label = answer.uri
+        else:
+            within = answer.share is not None and not answer.last
+            label = answer.asset.uri + (f" {answer.share:.0%}" if within else "")
+        return Progress(stage="index", done=self.done, total=len(self.plan.todo), label=label)
 
-    def _count(self, decoded: Decoded, *, reused: bool) -> None:
-        before = self.plan.known.get(decoded.asset.uri)
-        if not reused:
-            self._batcher.add(decoded)
+    def _lend(self, content_hash: str) -> Lent:
+        """Embeddings of equal content in the collection: a move, a copy or a touch."""
+        same = self.plan.by_content.get(content_hash)
+        return lent(self.store.fetch([same.uri])) if same else {}
+
+    def _count(self, record: AssetRecord, *, borrowed: bool) -> None:
+        before = self.plan.known.get(record.uri)
         if before and before.status is not AssetStatus.PENDING:
             self.updated += 1
-        elif reused:
+        elif borrowed:
             self.moved += 1
         else:
             self.added += 1

@@ -1,4 +1,4 @@
-"""A search term that a person typed, as a query; and thumbnails of what was found."""
+"""A search term that a person typed, as a query."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import HTTPException
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
-from polyseek.core.errors import AssetError, DecodeError, QueryError
-from polyseek.core.types import Asset, Media, Modality, Query
-from polyseek.ingest.decode import decoder_for, decoders
-from polyseek.ingest.sources.files import open_file
+from polyseek.core.errors import DecodeError, QueryError
+from polyseek.core.types import Asset, Modality, Query
+from polyseek.ingest.decode import decoder_for, decoders, segmenters
 from polyseek.ingest.sources.metadata import well_formed
 
 TEXT_PREFIX = "text:"
 MAX_REMOTE_BYTES = 64 * 1024 * 1024
 REMOTE_TIMEOUT_S = 30
-THUMBNAIL_SIDE = 320
+MAX_PIECES = 16
 MAX_TEXT_CHARS = 20_000
 """Encoders look at the beginning of a text, but some take gigabytes to find it in a long one."""
 
@@ -54,25 +54,6 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
     return _from_text(term)
 
 
-def preview(uri: str) -> bytes | None:
-    """A JPEG thumbnail of a local picture, or None when it cannot be read any more."""
-    if urlsplit(uri).scheme != "file":
-        return None
-    asset = _asset(uri, Path(urlsplit(uri).path).name)
-    try:
-        with open_file(uri) as stream:
-            media = _first_media(asset, stream)
-    except (AssetError, OSError, ValueError):
-        return None
-    if media.modality is not Modality.IMAGE:
-        return None
-    image: Any = media.signal
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
-
-
 def _looks_like_path(term: str) -> bool:
     separators = {"/", os.sep}
     has_separator = any(s in term for s in separators)
@@ -84,7 +65,11 @@ def _looks_like_path(term: str) -> bool:
 def _from_text(text: str) -> Query:
     if not text.strip():
         raise QueryError("the query is empty; give a text, or a path of a media file")
-    return _query(Media(modality=Modality.TEXT, signal=text), label=text)
+    return Query(
+        modality=Modality.TEXT,
+        signals=[well_formed(text[:MAX_TEXT_CHARS])],
+        label=well_formed(text),
+    )
 
 
 def _from_image(image: Any) -> Query:
@@ -100,7 +85,7 @@ def _from_image(image: Any) -> Query:
         picture = upright(image)
     except Exception as error:  # Pillow opens files lazily, and its plug-ins raise what they meet
         raise QueryError(f"the picture cannot be decoded: {error}") from error
-    return Query(modality=Modality.IMAGE, signal=picture, label="image")
+    return Query(modality=Modality.IMAGE, signals=[picture], label="image")
 
 
 def _from_path(given: Path) -> Query:
@@ -112,10 +97,9 @@ def _from_path(given: Path) -> Query:
     asset = _asset(path.absolute().as_uri(), path.name)
     try:
         with path.open("rb") as stream:
-            media = _first_media(asset, stream)
+            return _query(asset, stream, label=str(path))
     except OSError as error:
         raise QueryError(f"{given}: cannot be read: {error.strerror}") from error
-    return _query(media, label=str(path))
 
 
 def _from_url(url: str, *, offline: bool) -> Query:
@@ -137,15 +121,20 @@ def _from_url(url: str, *, offline: bool) -> Query:
     asset = replace(_asset(url, name), size_bytes=len(data))
     if Path(name).suffix.lower() not in decoders():
         asset = replace(asset, path="picture.jpg")  # many image URLs have no ending
-    media = _first_media(asset, BytesIO(data))
-    return _query(media, label=url)
+    return _query(asset, BytesIO(data), label=url)
 
 
-def _query(media: Media, *, label: str) -> Query:
-    signal = media.signal
-    if isinstance(signal, str):
-        signal = well_formed(signal[:MAX_TEXT_CHARS])
-    return Query(modality=media.modality, signal=signal, label=well_formed(label))
+def _query(asset: Asset, stream: BinaryIO, *, label: str) -> Query:
+    """A file's first stream; of a long one, the first pieces."""
+    decoded = decoder_for(asset, decoders()).open(asset, stream)
+    media = next(decoded, None)  # `decoded` must live as long as its streams are read
+    if media is None:
+        raise DecodeError(asset.uri, "holds nothing to search with")
+    pieces = islice(segmenters()[media.modality].split(asset, media), MAX_PIECES)
+    signals = [piece.signal for piece in pieces if piece.signal is not None]
+    if not signals:
+        raise DecodeError(asset.uri, "holds nothing to search with")
+    return Query(modality=media.modality, signals=signals, label=well_formed(label))
 
 
 def _expanded(path: Path) -> Path:
@@ -160,12 +149,6 @@ def _is(path: Path, what: Callable[[Path], bool]) -> bool:
         return what(path)
     except (OSError, ValueError):  # too long, or a NUL byte: no path
         return False
-
-
-def _first_media(asset: Asset, stream: BinaryIO) -> Media:
-    for media in decoder_for(asset, decoders()).open(asset, stream):
-        return media
-    raise DecodeError(asset.uri, "holds nothing to search with")
 
 
 def _asset(uri: str, name: str) -> Asset:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
 from polyseek.core.errors import AssetError, DecodeError
 from polyseek.core.types import Asset
-from polyseek.ingest.decode import Decoded, Toolbox, decode
+from polyseek.ingest.decode import Part, Toolbox, decode
 
 READY = "ready"
 MEMORY_LIMIT_BYTES = 8 * 1024**3
@@ -32,18 +33,20 @@ def main() -> None:
     with suppress(EOFError, BrokenPipeError):
         while True:
             asset: Asset = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent process
-            _send(answers, _answer(asset, tools))
+            for answer in _answers(asset, tools):
+                _send(answers, answer)
 
 
-def _answer(asset: Asset, tools: Toolbox) -> Decoded | AssetError:
+def _answers(asset: Asset, tools: Toolbox) -> Iterator[Part | AssetError]:
+    """The asset's parts; the last one, or an error, ends it."""
     try:
-        return decode(asset, tools)
+        yield from decode(asset, tools)
     except AssetError as error:
-        return error
+        yield error
     except MemoryError:
-        return DecodeError(asset.uri, "needs too much memory to decode")
+        yield DecodeError(asset.uri, "needs too much memory to decode")
     except Exception as error:  # noqa: BLE001 - a decoder's bug must cost one asset, not the run
-        return DecodeError(asset.uri, f"decoder failed: {type(error).__name__}: {error}")
+        yield DecodeError(asset.uri, f"decoder failed: {type(error).__name__}: {error}")
 
 
 def _take_over_stdout() -> BinaryIO:

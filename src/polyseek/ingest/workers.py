@@ -13,18 +13,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
+from queue import Full, Queue
 from typing import Any
 
 from polyseek.core.errors import AssetError, DecodeError, PolyseekError
 from polyseek.core.runtime import available_cores
 from polyseek.core.types import Asset
-from polyseek.ingest.decode import Decoded, Toolbox
+from polyseek.ingest.decode import Part, Toolbox
 from polyseek.ingest.worker import READY
 
 AHEAD = 16
-"""Assets per worker that are decoded ahead of the encoder."""
+"""Parts per worker that are decoded ahead of the encoder."""
 
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -37,15 +38,16 @@ class Workers:
     Args:
         tools: What each worker is given.
         count: Number of processes; 0 for one per core.
-        timeout_s: Time one asset may take.
+        timeout_s: Time that may pass between two parts of an asset.
     """
 
     def __init__(self, tools: Toolbox, *, count: int, timeout_s: float) -> None:
         self._tools = tools
         self._count = count or available_cores()
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="polyseek-decode")
-        self._local = threading.local()
+        self._ready: Queue[Part | AssetError | _End] = Queue(self._count * AHEAD)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._started: list[_Worker] = []
         self._lock = threading.Lock()
 
@@ -53,35 +55,76 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._stopping.set()
         with self._lock:
             for worker in self._started:
-                worker.stop()
-        self._threads.shutdown(wait=True)
+                worker.kill()
+        for thread in self._threads:
+            thread.join()
+        # Only now does no thread read from them any more.
+        for worker in self._started:
+            worker.stop()
 
-    def decode(self, assets: Iterable[Asset]) -> Iterator[Decoded | AssetError]:
-        """Decoded assets or their errors, as they are ready; a few per worker ahead of demand."""
+    def decode(self, assets: Iterable[Asset]) -> Iterator[Part | AssetError]:
+        """Parts of decoded assets, or their errors, as they are ready.
+
+        Parts of one asset come in order, those of several assets interleaved; a few per worker are
+        decoded ahead of demand. An error ends its asset, also after some of its parts.
+        """
         remaining = iter(assets)
-        running: set[Future[Decoded | AssetError]] = set()
-        while True:
-            for asset in remaining:
-                running.add(self._threads.submit(self._decode, asset))
-                if len(running) >= self._count * AHEAD:
-                    break
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
+        for _ in range(self._count):
+            thread = threading.Thread(target=self._drive, args=(remaining,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        running = self._count
+        while running:
+            answer = self._ready.get()
+            if not isinstance(answer, _End):
+                yield answer
+                continue
+            running -= 1
+            if answer.error:
+                raise answer.error
 
-    def _decode(self, asset: Asset) -> Decoded | AssetError:
-        worker: _Worker | None = getattr(self._local, "worker", None)
-        if worker is None or not worker.alive:
-            worker = _Worker(self._tools)
-            with self._lock:
-                self._started.append(worker)
-            self._local.worker = worker
-        return worker.decode(asset, timeout_s=self._timeout_s)
+    def _drive(self, remaining: Iterator[Asset]) -> None:
+        """Decode assets one after the other in a process of this thread's own."""
+        end = _End()
+        worker = None
+        try:
+            while (asset := self._next(remaining)) is not None:
+                if worker is None or not worker.alive:
+                    worker = self._start()
+                for answer in worker.decode(asset, timeout_s=self._timeout_s):
+                    self._put(answer)
+        except PolyseekError as error:
+            end.error = error
+        self._put(end)
+
+    def _next(self, remaining: Iterator[Asset]) -> Asset | None:
+        with self._lock:
+            return None if self._stopping.is_set() else next(remaining, None)
+
+    def _start(self) -> _Worker:
+        worker = _Worker(self._tools)
+        with self._lock:
+            self._started.append(worker)
+            if self._stopping.is_set():
+                worker.kill()
+        return worker
+
+    def _put(self, answer: Part | AssetError | _End) -> None:
+        """Wait for room, unless nobody takes any more."""
+        while not self._stopping.is_set():
+            with suppress(Full):
+                self._ready.put(answer, timeout=0.2)
+                return
+
+
+@dataclass
+class _End:
+    """A thread has no more assets, or its worker cannot start."""
+
+    error: PolyseekError | None = None
 
 
 class _Worker:
@@ -110,7 +153,20 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def decode(self, asset: Asset, *, timeout_s: float) -> Decoded | AssetError:
+    def decode(self, asset: Asset, *, timeout_s: float) -> Iterator[Part | AssetError]:
+        try:
+            self._send(asset)
+        except OSError:
+            self.stop()
+            yield DecodeError(asset.uri, "the decoder crashed")
+            return
+        while True:
+            answer = self._answer(asset, timeout_s)
+            yield answer
+            if isinstance(answer, AssetError) or answer.last:
+                return
+
+    def _answer(self, asset: Asset, timeout_s: float) -> Part | AssetError:
         late = threading.Event()
 
         def give_up() -> None:
@@ -120,8 +176,7 @@ class _Worker:
         timer = threading.Timer(timeout_s, give_up)
         timer.start()
         try:
-            self._send(asset)
-            answer: Decoded | AssetError = self._receive()
+            answer: Part | AssetError = self._receive()
         except (OSError, EOFError, pickle.UnpicklingError):
             self.stop()
             reason = f"took longer than {timeout_s:g} s" if late.is_set() else "the decoder crashed"
@@ -130,8 +185,11 @@ class _Worker:
             timer.cancel()
         return answer
 
-    def stop(self) -> None:
+    def kill(self) -> None:
         self._process.kill()
+
+    def stop(self) -> None:
+        self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(OSError):

@@ -11,7 +11,9 @@ from polyseek.core.types import Hit
 RRF_K = 60
 
 
-def reciprocal_rank(rankings: Iterable[Sequence[Hit]], *, limit: int, k: int = RRF_K) -> list[Hit]:
+def reciprocal_rank(
+    rankings: Iterable[Sequence[Hit]], *, limit: int | None = None, k: int = RRF_K
+) -> list[Hit]:
     """Fuse rankings by reciprocal rank: each list gives a hit ``1 / (k + rank)``.
 
     Only ranks are compared, never scores: cosines of different modality pairs have different
@@ -20,7 +22,7 @@ def reciprocal_rank(rankings: Iterable[Sequence[Hit]], *, limit: int, k: int = R
 
     Args:
         rankings: Lists of hits, each best first; an item may be in several.
-        limit: Number of hits to return.
+        limit: Number of hits to return; None for all.
         k: Damping of the top ranks.
 
     Returns:

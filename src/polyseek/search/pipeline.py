@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from time import perf_counter
+
+import numpy as np
 
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import Filter, parse
 from polyseek.core.protocols import Encoder, StoreReader
 from polyseek.core.types import (
+    AssetCounts,
     AssetStatus,
     Candidates,
     Coverage,
@@ -22,8 +25,10 @@ from polyseek.core.types import (
     Space,
 )
 from polyseek.search.fuse import reciprocal_rank
+from polyseek.search.group import asset_key, by_asset
 from polyseek.search.results import PlanStep, Preview, Results
 
+MAX_CANDIDATES = 10_000
 MIN_CANDIDATES = 100
 """Candidates asked for per modality, so that later stages have something to reorder."""
 
@@ -38,7 +43,8 @@ def search(
 ) -> Results:
     """Rank a collection's segments for a query.
 
-    Query -> embedding -> candidates per target modality -> one list by reciprocal rank.
+    Query -> embedding -> candidates per target modality -> one list by reciprocal rank -> one hit
+    per asset.
 
     Args:
         query: What is looked for.
@@ -65,7 +71,7 @@ def search(
         plan.append(_step(target, space, candidates, elapsed_ms))
         rankings.append(candidates.hits)
     retrieved = perf_counter()
-    hits = reciprocal_rank(rankings, limit=options.limit)
+    hits = by_asset(reciprocal_rank(rankings), limit=options.limit)
     finished = perf_counter()
     return Results(
         query=query.label,
@@ -94,10 +100,21 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
         raise QueryError(
             f"encoder '{encoder.info.name}' cannot read {query.modality} queries; it reads {known}"
         )
-    return encoder.encode(query.modality, [tower.prepare(query.signal)], role=Role.QUERY)
+    prepared = [tower.prepare(signal) for signal in query.signals]
+    rows = encoder.encode(query.modality, prepared, role=Role.QUERY)
+    return (
+        rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
+    )
 
 
-def coverage(counts: Mapping[tuple[AssetStatus, Modality | None], int]) -> Coverage:
+def _mean(rows: Floats) -> Floats:
+    """``(1, dim)`` unit-length mean direction of n rows."""
+    total = rows.sum(axis=0, keepdims=True)
+    direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
+    return direction
+
+
+def coverage(counts: AssetCounts) -> Coverage:
     """What a search over a collection with these asset counts sees and misses."""
     by_status = dict.fromkeys(AssetStatus, 0)
     for (status, _), count in counts.items():
@@ -112,12 +129,12 @@ def coverage(counts: Mapping[tuple[AssetStatus, Modality | None], int]) -> Cover
 def _targets(
     options: SearchOptions,
     query: Query,
-    counts: Mapping[tuple[AssetStatus, Modality | None], int],
+    counts: AssetCounts,
 ) -> Sequence[Modality]:
     """Modalities to search; the query's own comes last, so that ties favour crossing over."""
     if options.limit < 1:
         raise QueryError(f"limit must be at least 1, got {options.limit}")
-    present = {modality for (_, modality), count in counts.items() if modality and count}
+    present = {m for (_, modalities), count in counts.items() if count for m in modalities}
     wanted: Iterable[Modality] = options.modalities or present
     return sorted(set(wanted) & present, key=lambda m: (m == query.modality, m))
 
@@ -136,15 +153,17 @@ def _retrieve(
     same = target == query.modality
     space = Space.TOWER if same else Space.SHARED
     rows: Floats = embeddings.tower if same else embeddings.shared
-    candidates = store.search(
-        Retrieval(
-            vector=rows[0],
-            modality=target,
-            space=space,
-            limit=max(limit, MIN_CANDIDATES),
-            filter=condition,
+    wanted = max(limit, MIN_CANDIDATES)
+    while True:
+        candidates = store.search(
+            Retrieval(vector=rows[0], modality=target, space=space, limit=wanted, filter=condition)
         )
-    )
+        # One long recording may fill the list: look deeper until there are enough assets.
+        if len(candidates.hits) < wanted or wanted >= MAX_CANDIDATES:
+            break
+        if len(set(map(asset_key, candidates.hits))) >= limit:
+            break
+        wanted *= 4
     return space, candidates, (perf_counter() - started) * 1e3
 
 

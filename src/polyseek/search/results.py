@@ -8,10 +8,10 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, TypeAlias, overload
 
-from polyseek.core.types import Coverage, Hit, MetadataValue, Modality, Space, Span
+from polyseek.core.types import Clip, Coverage, Hit, MetadataValue, Modality, Space, Span, SpanUnit
 
-Preview: TypeAlias = Callable[[Hit], "bytes | None"]
-"""A small JPEG of a hit, or None where there is nothing to look at."""
+Preview: TypeAlias = Callable[[Hit], "Clip | None"]
+"""Makes a small copy of a hit, or None where there is nothing to look at or listen to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Results(Sequence[Hit]):
         coverage: Assets searched, failed and still pending.
         plan: One step per target modality.
         timings_ms: Wall time by stage, in milliseconds.
-        preview: Makes a thumbnail of a hit, for notebooks and contact sheets.
+        preview: Makes a small copy of a hit, for notebooks and contact sheets.
     """
 
     query: str
@@ -108,6 +108,14 @@ def _hit_dict(hit: Hit) -> dict[str, Any]:
         "score": round(float(hit.score), 6),
         "span": _span_dict(hit.span),
         "text": hit.text,
+        "moments": [
+            {
+                "modality": str(moment.modality),
+                "score": round(float(moment.score), 6),
+                "span": _span_dict(moment.span),
+            }
+            for moment in hit.moments
+        ],
         "metadata": {key: _plain(value) for key, value in hit.metadata.items()},
     }
 
@@ -116,6 +124,8 @@ def _span_dict(span: Span | None) -> dict[str, Any] | None:
     if span is None:
         return None
     start, end = (int(v) if float(v).is_integer() else v for v in (span.start, span.end))
+    if span.unit is SpanUnit.SECONDS:
+        return {"unit": "seconds", "start_s": start, "end_s": end}
     return {"unit": str(span.unit), "start": start, "end": end}
 
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 from html import escape
 from urllib.parse import unquote, urlsplit
 
-from polyseek.core.types import Hit
+from polyseek.core.types import Clip, Hit
 from polyseek.search.results import Results
 
 _LINKED = frozenset({"file", "http", "https"})  # a browser would run a `javascript:` link
@@ -16,19 +16,21 @@ _STYLE = """
  grid-template-columns:repeat(auto-fill,minmax(200px,1fr))}
 .polyseek li{background:#f3f3f5;border-radius:8px;overflow:hidden;display:flex;
  flex-direction:column}
-.polyseek img{width:100%;height:180px;object-fit:contain;background:#e4e4e8;display:block}
+.polyseek img,.polyseek video{width:100%;height:180px;object-fit:contain;background:#e4e4e8;
+ display:block}
+.polyseek audio{width:100%;margin:70px 0}
 .polyseek blockquote{margin:0;padding:10px 12px;height:160px;overflow:auto;background:#fff8e6}
 .polyseek p{margin:0;padding:8px 12px;overflow-wrap:anywhere}
 .polyseek small{color:#5d5d66}
 .polyseek a{color:inherit}
 @media (prefers-color-scheme:dark){.polyseek{color:#ececf0}.polyseek li{background:#26262b}
- .polyseek img{background:#1b1b1f}.polyseek blockquote{background:#35301f}
+ .polyseek img,.polyseek video{background:#1b1b1f}.polyseek blockquote{background:#35301f}
  .polyseek small{color:#a5a5b0}}
 """
 
 
 def page(results: Results) -> str:
-    """A whole HTML page that needs no other file: thumbnails are inside."""
+    """A whole HTML page that needs no other file: pictures and clips are inside."""
     title = _escape(results.query)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
@@ -41,7 +43,9 @@ def page(results: Results) -> str:
 
 def fragment(results: Results) -> str:
     """A `div` with the hits as a grid of cards."""
-    cards = "".join(_card(hit, _thumbnail(results, hit)) for hit in results)
+    cards = "".join(
+        _card(hit, results.preview(hit) if results.preview else None) for hit in results
+    )
     c = results.coverage
     return (
         f'<div class="polyseek"><style>{_STYLE}</style>'
@@ -51,19 +55,30 @@ def fragment(results: Results) -> str:
     )
 
 
-def _card(hit: Hit, thumbnail: bytes | None) -> str:
+def _card(hit: Hit, clip: Clip | None) -> str:
     scheme, path = _parts(hit.uri)
     name = _escape(unquote(path).rsplit("/", 1)[-1] or hit.uri)
     link = f'<a href="{_escape(hit.uri)}">{name}</a>' if scheme in _LINKED else name
-    if thumbnail:
-        data = b64encode(thumbnail).decode()
-        body = f'<img loading="lazy" alt="{name}" src="data:image/jpeg;base64,{data}">'
-    else:
-        body = f"<blockquote>{_escape(hit.text or '')}</blockquote>"
+    places = [hit.span.label()] if hit.span else []
+    places += [moment.span.label() for moment in hit.moments if moment.span]
+    where = f"<br><small>{_escape(', '.join(places))}</small>" if places else ""
     return (
-        f"<li>{body}<p>{hit.rank}. {link}<br>"
+        f"<li>{_body(hit, clip, name)}<p>{hit.rank}. {link}{where}<br>"
         f"<small>{_escape(hit.modality)} &middot; {hit.score:.3f}</small></p></li>"
     )
+
+
+def _body(hit: Hit, clip: Clip | None, name: str) -> str:
+    if clip is None:
+        return f"<blockquote>{_escape(hit.text or '')}</blockquote>"
+    source = f"data:{clip.mime};base64,{b64encode(clip.data).decode()}"
+    match clip.mime.split("/")[0]:
+        case "audio":
+            return f'<audio controls preload="none" src="{source}"></audio>'
+        case "video":
+            return f'<video controls muted loop preload="metadata" src="{source}"></video>'
+        case _:
+            return f'<img loading="lazy" alt="{name}" src="{source}">'
 
 
 def _parts(uri: str) -> tuple[str, str]:
@@ -78,7 +93,3 @@ def _parts(uri: str) -> tuple[str, str]:
 def _escape(text: str) -> str:
     """As HTML, also in attributes, that UTF-8 can hold: undecodable file names can be shown."""
     return escape(text.encode(errors="replace").decode(), quote=True)
-
-
-def _thumbnail(results: Results, hit: Hit) -> bytes | None:
-    return results.preview(hit) if results.preview else None

@@ -20,6 +20,7 @@ from polyseek.core.errors import (
 )
 from polyseek.core.filters import FieldType, Filter, check
 from polyseek.core.types import (
+    AssetCounts,
     AssetRecord,
     AssetStatus,
     Candidates,
@@ -63,7 +64,7 @@ class LanceStore:
         self._tables: dict[str, Any] = {}
         self._versions = VersionWatch()
         self._clashes = ClashLog()
-        self._counted: tuple[int, Mapping[tuple[AssetStatus, Modality | None], int]] | None = None
+        self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: set[str] = set()
         self.manifest = _read_manifest(location, self._table(layout.ASSETS))
 
@@ -120,13 +121,13 @@ class LanceStore:
             rows = self._table(layout.ASSETS).to_arrow()
         return layout.records_from_arrow(rows)
 
-    def counts(self) -> Mapping[tuple[AssetStatus, Modality | None], int]:
+    def counts(self) -> AssetCounts:
         """See `polyseek.core.protocols.StoreReader`."""
         table = self._table(layout.ASSETS)
         with self._reading():
             version = self._version_of(table)
             if self._counted is None or self._counted[0] != version:
-                rows = table.search().select(["status", "modality"]).to_arrow()
+                rows = table.search().select(["status", "modalities"]).to_arrow()
                 self._counted = (version, _tally(rows))
         return self._counted[1]
 
@@ -343,11 +344,11 @@ def _read_manifest(location: str, assets: Any) -> Manifest:
     return manifest
 
 
-def _tally(rows: pa.Table) -> Mapping[tuple[AssetStatus, Modality | None], int]:
-    pairs = Counter(zip(rows["status"].to_pylist(), rows["modality"].to_pylist(), strict=True))
+def _tally(rows: pa.Table) -> AssetCounts:
+    pairs = zip(rows["status"].to_pylist(), map(tuple, rows["modalities"].to_pylist()), strict=True)
     return {
-        (AssetStatus(status), modality and Modality(modality)): n
-        for (status, modality), n in pairs.items()
+        (AssetStatus(status), tuple(map(Modality, modalities))): n
+        for (status, modalities), n in Counter(pairs).items()
     }
 
 

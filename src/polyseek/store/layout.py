@@ -187,7 +187,7 @@ def assets_schema(manifest: Manifest) -> pa.Schema:
             pa.field("uri", pa.string(), nullable=False),
             pa.field("status", pa.string(), nullable=False),
             ("reason", pa.string()),
-            ("modality", pa.string()),
+            ("modalities", pa.list_(pa.string())),
             ("etag", pa.string()),
             ("content_hash", pa.string()),
             ("size_bytes", pa.int64()),
@@ -221,7 +221,5 @@ def records_to_arrow(records: Iterable[AssetRecord], schema: pa.Schema) -> pa.Ta
 def records_from_arrow(table: pa.Table) -> Iterable[AssetRecord]:
     """The reverse of `records_to_arrow`."""
     for row in table.to_pylist():
-        modality = row.pop("modality")
-        yield AssetRecord(
-            status=AssetStatus(row.pop("status")), modality=modality and Modality(modality), **row
-        )
+        status, modalities = AssetStatus(row.pop("status")), row.pop("modalities")
+        yield AssetRecord(status=status, modalities=tuple(map(Modality, modalities)), **row)

@@ -14,8 +14,8 @@ import numpy as np
 from polyseek.core.errors import CollectionBusyError, DimensionError
 from polyseek.core.filters import FieldType, check
 from polyseek.core.types import (
+    AssetCounts,
     AssetRecord,
-    AssetStatus,
     Candidates,
     Embeddings,
     Floats,
@@ -64,9 +64,9 @@ class MemoryStore:
         """See `polyseek.core.protocols.StoreReader`."""
         return list(self._records.values())
 
-    def counts(self) -> Mapping[tuple[AssetStatus, Modality | None], int]:
+    def counts(self) -> AssetCounts:
         """See `polyseek.core.protocols.StoreReader`."""
-        return Counter((record.status, record.modality) for record in self._records.values())
+        return Counter((record.status, record.modalities) for record in self._records.values())
 
     def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:
         """See `polyseek.core.protocols.StoreReader`."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pytest
 
 from polyseek.core.errors import DecodeError
 from polyseek.core.protocols import Decoder
-from polyseek.core.types import Asset, Media, Modality, Signal
+from polyseek.core.types import Asset, Frame, Media, Modality, Signal, Sound
+
+Piece: TypeAlias = "Signal | Sound | Frame"
 
 
 class DecoderConformance(ABC):
@@ -53,8 +56,12 @@ class DecoderConformance(ABC):
         for name, content in self.samples().items():
             media = _decode(decoder, name, content)
             assert media, f"{name} holds nothing"
-            for each in media:
-                assert _fits(each.modality, each.signal), f"{name}: {type(each.signal)}"
+            for each, pieces in media:
+                assert pieces, f"{name}: an empty {each.modality} stream"
+                for piece in pieces:
+                    assert _fits(each.modality, piece), f"{name}: {type(piece)}"
+                starts = [p.start_s for p in pieces if isinstance(p, Sound | Frame)]
+                assert starts == sorted(starts), f"{name}: pieces out of order"
                 for field, value in each.metadata.items():
                     assert _is_metadata(value), f"{name}: {field} is {value!r}"
                     if isinstance(value, datetime):
@@ -65,10 +72,11 @@ class DecoderConformance(ABC):
         assert copy.suffixes == decoder.suffixes
         for name, content in self.samples().items():
             pairs = zip(_decode(decoder, name, content), _decode(copy, name, content), strict=True)
-            for here, there in pairs:
+            for (here, here_pieces), (there, there_pieces) in pairs:
                 assert (here.modality, here.span) == (there.modality, there.span)
                 assert dict(here.metadata) == dict(there.metadata)
-                assert np.array_equal(np.asarray(here.signal), np.asarray(there.signal))
+                for one, other in zip(here_pieces, there_pieces, strict=True):
+                    assert np.array_equal(_content(one), _content(other))
 
     def test_an_empty_file_raises_decode_error(self, decoder: Decoder) -> None:
         for name in self.samples():
@@ -97,8 +105,16 @@ class DecoderConformance(ABC):
                 _raises_only_decode_error(decoder, name, half)
 
 
-def _decode(decoder: Decoder, name: str, content: bytes) -> list[Media]:
-    return list(decoder.open(_asset(name, content), io.BytesIO(content)))
+def _decode(decoder: Decoder, name: str, content: bytes) -> list[tuple[Media, list[Piece]]]:
+    """The media with their content; of streams, all pieces, read before the next media."""
+    opened = decoder.open(_asset(name, content), io.BytesIO(content))
+    return [(media, _pieces(media)) for media in opened]
+
+
+def _pieces(media: Media) -> list[Piece]:
+    if isinstance(media.signal, Iterator):
+        return list(media.signal)
+    return [cast("Piece", media.signal)]
 
 
 def _asset(name: str, content: bytes) -> Asset:
@@ -125,14 +141,37 @@ def _raises_only_decode_error(decoder: Decoder, name: str, content: bytes) -> No
         return
 
 
-def _fits(modality: Modality, signal: Signal) -> bool:
-    if modality is Modality.TEXT:
-        return isinstance(signal, str) and bool(signal.strip())
-    if modality is Modality.IMAGE:
-        from PIL.Image import Image
+def _fits(modality: Modality, piece: Piece) -> bool:
+    from PIL.Image import Image
 
-        return isinstance(signal, Image)
-    return isinstance(signal, np.ndarray)
+    match modality:
+        case Modality.TEXT:
+            return isinstance(piece, str) and bool(piece.strip())
+        case Modality.IMAGE:
+            return isinstance(piece, Image)
+        case Modality.AUDIO:
+            return (
+                isinstance(piece, Sound)
+                and piece.samples.dtype == np.float32
+                and piece.samples.ndim == 1
+                and bool(np.isfinite(piece.samples).all())
+            )
+        case Modality.VIDEO:
+            return (
+                isinstance(piece, Frame)
+                and piece.image.mode == "RGB"
+                and (piece.start_s < piece.end_s)
+            )
+
+
+def _content(piece: Piece) -> Any:
+    match piece:
+        case Sound():
+            return piece.samples
+        case Frame():
+            return np.asarray(piece.image)
+        case _:
+            return np.asarray(piece)
 
 
 def _is_metadata(value: object) -> bool:

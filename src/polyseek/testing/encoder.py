@@ -11,7 +11,7 @@ import pytest
 
 from polyseek.core.errors import EncoderError
 from polyseek.core.protocols import Encoder
-from polyseek.core.types import Embeddings, Modality, Prepared, Role, Signal
+from polyseek.core.types import Embeddings, Modality, Prepared, Role, Signal, Sound
 
 TEXTS = (
     "a red car",
@@ -36,16 +36,22 @@ class EncoderConformance(ABC):
         """The encoder; called once per test, so a costly one should be kept by the subclass."""
 
     def signals(self, modality: Modality) -> Sequence[Signal]:
-        """Three or more different signals; override it for sounds and films."""
+        """Three or more different signals."""
         if modality is Modality.TEXT:
             return TEXTS
-        if modality is not Modality.IMAGE:
-            pytest.skip(f"signals() has no {modality} samples")
+        rng = np.random.default_rng(3)
+        if modality is Modality.AUDIO:
+            seconds = np.arange(44_100, dtype=np.float32) / 44_100
+            waves = [np.sin(2765 * seconds), rng.normal(size=30_000), np.zeros(100)]
+            return [
+                Sound(samples=(0.3 * wave).astype(np.float32), sample_rate_hz=44_100)
+                for wave in waves
+            ]
         from PIL import Image
 
-        rng = np.random.default_rng(3)
         noise = Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8))
-        return [Image.new("RGB", (90, 30), "red"), noise, Image.new("RGB", (8, 300), "white")]
+        pictures = [Image.new("RGB", (90, 30), "red"), noise, Image.new("RGB", (8, 300), "white")]
+        return pictures if modality is Modality.IMAGE else [pictures[:1], pictures, pictures[1:]]
 
     @pytest.fixture
     def encoder(self) -> Encoder:

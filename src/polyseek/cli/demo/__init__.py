@@ -40,7 +40,8 @@ def run(folder: Path | None, *, to: Path) -> int:
     last = None
     for title, term, modality in corpus.SEARCHES if folder is None else _own(collection):
         query = str(source / term.removeprefix("./")) if term.startswith("./") else term
-        last = collection.search(query, limit=LIMIT, modalities=[modality])
+        only = [modality] if modality else []
+        last = collection.search(query, limit=LIMIT if modality else 2 * LIMIT, modalities=only)
         _show(console, title, term, last)
     if last is not None:
         sheet = to / "results.html"
@@ -52,16 +53,17 @@ def run(folder: Path | None, *, to: Path) -> int:
     return exits.OK
 
 
-def _own(collection: api.Collection) -> list[tuple[str, str, Modality]]:
+def _own(collection: api.Collection) -> list[tuple[str, str, Modality | None]]:
     """Searches that make sense in any folder: everyday words, for each modality it has."""
     held = collection.status().modalities
-    words = ("people outdoors", "a document with text", "an animal")
-    return [
+    words = ("people outdoors", "an animal", "music")
+    searches: list[tuple[str, str, Modality | None]] = [
         (f"text -> {modality}", word, modality)
-        for modality in (Modality.IMAGE, Modality.TEXT)
+        for modality in (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO, Modality.TEXT)
         if modality in held
         for word in words
     ]
+    return [*searches, ("text -> everything", words[0], None)]
 
 
 def _show(console: Console, title: str, term: str, results: Results) -> None:

@@ -31,7 +31,7 @@ class TextDecoder:
         text = read_text(asset, stream)
         metadata: dict[str, MetadataValue] = {}
         if asset.path.lower().endswith((".html", ".htm", ".xhtml")):
-            text, title = _from_html(text)
+            text, title = from_html(text)
             if title:
                 metadata["title"] = title
         if not text.strip():
@@ -83,7 +83,8 @@ def _decoded(data: bytes) -> str | None:
         return data.decode(encoding, errors="replace")
 
 
-def _from_html(markup: str) -> tuple[str, str]:
+def from_html(markup: str) -> tuple[str, str]:
+    """The text without markup, scripts and navigation, and the title."""
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(markup, "html.parser")

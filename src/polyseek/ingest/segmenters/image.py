@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.types import Asset, Media, Modality, Segment
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class ImageSegmenter:
@@ -23,5 +27,5 @@ class ImageSegmenter:
             modality=Modality.IMAGE,
             span=media.span,
             metadata=media.metadata,
-            signal=media.signal,
+            signal=cast("Image", media.signal),
         )

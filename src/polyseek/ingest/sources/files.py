@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from pathspec import GitIgnoreSpec
@@ -16,17 +20,27 @@ from pathspec import GitIgnoreSpec
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, ConfigError, SourceError, SourceNotFoundError
 from polyseek.core.types import Asset, Metadata, MetadataValue
+from polyseek.ingest.decoders.audio import AudioDecoder
+from polyseek.ingest.decoders.subtitles import SubtitleDecoder
+from polyseek.ingest.decoders.video import VideoDecoder
 from polyseek.ingest.sources.metadata import flatten_metadata, read_table, well_formed
 
 SIDECAR = ".json"
 COLLECTION_SUFFIX = ".polyseek"
 
+_Names: TypeAlias = "defaultdict[str, list[str]]"
+_PLAYED = AudioDecoder.suffixes | VideoDecoder.suffixes
+_LANGUAGE = re.compile(
+    r"\.[a-z]{2,3}([-_][a-z0-9]{2,8})*(\.(forced|sdh|cc|hi|default))?$", re.IGNORECASE
+)
+
 
 class FileSource:
     """A folder, recursively, or a single file.
 
-    Hidden files and folders, collections, and sidecars (``photo.jpg.json`` beside ``photo.jpg``)
-    are no assets. Symbolic links are followed; a folder is never entered twice on one branch.
+    Hidden files and folders, collections, sidecars (``photo.jpg.json`` beside ``photo.jpg``) and
+    subtitles of a recording (``clip.srt`` or ``clip.en.vtt`` beside ``clip.mp4``) are no assets.
+    Symbolic links are followed; a folder is never entered twice on one branch.
 
     Args:
         root: The folder or file.
@@ -48,7 +62,13 @@ class FileSource:
         if not self.root.exists():
             raise SourceNotFoundError(f"{self.root}: no such file or folder")
         if not self.root.is_dir():
-            yield from self._asset(self.root, self.root.name, siblings=frozenset())
+            names: Sequence[str] = ()
+            if self.root.suffix.lower() in _PLAYED:
+                with suppress(OSError):
+                    names = os.listdir(self.root.parent)  # noqa: PTH208 - names are all it takes
+            subtitles = self._subtitles(names, "").get(self.root.name, ())
+            for found in self._asset(self.root, self.root.name, siblings=frozenset()):
+                yield _with_subtitles(found, self.root, subtitles)
             return
         try:
             os.scandir(self.root).close()
@@ -82,6 +102,8 @@ class FileSource:
         if identity in above:
             return
         names = frozenset(entry.name for entry in entries)
+        subtitles = self._subtitles(names, prefix)
+        attached = {name for beside in subtitles.values() for name in beside}
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -89,8 +111,11 @@ class FileSource:
             if _is_folder(entry):
                 if not entry.name.endswith(COLLECTION_SUFFIX) and not self._pruned(below):
                     yield from self._walk(path, below + "/", above | {identity})
+            elif entry.name in attached:
+                continue
             elif self._wanted(below) and not _is_sidecar(entry.name, names):
-                yield from self._asset(path, below, siblings=names)
+                for asset in self._asset(path, below, siblings=names):
+                    yield _with_subtitles(asset, path, subtitles.get(entry.name, ()))
 
     def _asset(
         self, path: Path, below: str, *, siblings: frozenset[str]
@@ -127,6 +152,23 @@ class FileSource:
             metadata=metadata,
             problem=problem,
         )
+
+    def _subtitles(self, names: Iterable[str], prefix: str) -> Mapping[str, Sequence[str]]:
+        """The names of the subtitle files of each recording in a folder."""
+        texts = [name for name in names if _ends_in(name, SubtitleDecoder.suffixes)]
+        recordings: _Names = defaultdict(list)
+        for name in names if texts else ():
+            if _ends_in(name, _PLAYED) and self._wanted(prefix + name):
+                recordings[Path(name).stem].append(name)
+        beside: _Names = defaultdict(list)
+        for name in sorted(texts):
+            if self._exclude and self._exclude.match_file(prefix + name):
+                continue
+            stem = Path(name).stem
+            whose = stem if stem in recordings else _LANGUAGE.sub("", stem)
+            for recording in recordings.get(whose, []):
+                beside[recording].append(name)
+        return beside
 
     def _wanted(self, below: str) -> bool:
         if self._include and not self._include.match_file(below):
@@ -166,6 +208,40 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_sidecar(name: str, siblings: frozenset[str]) -> bool:
     return name.endswith(SIDECAR) and name.removesuffix(SIDECAR) in siblings
+
+
+def _ends_in(name: str, suffixes: frozenset[str]) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in suffixes
+
+
+def _with_subtitles(
+    found: Asset | AssetError, path: Path, names: Sequence[str]
+) -> Asset | AssetError:
+    """A recording with the subtitle files beside it; its etag changes when one of them does."""
+    if not names or isinstance(found, AssetError):
+        return found
+    companions: list[Asset] = []
+    problems = [found.problem] if found.problem else []
+    for name in names:
+        beside = path.with_name(name)
+        try:
+            status = beside.stat()
+        except OSError as error:
+            problems.append(well_formed(f"{name} cannot be read: {error.strerror}"))
+            continue
+        if not beside.is_dir():
+            companion = Asset(
+                uri=beside.as_uri(),
+                path=str(PurePosixPath(found.path).with_name(well_formed(name))),
+                size_bytes=status.st_size,
+                modified=datetime.fromtimestamp(status.st_mtime, UTC),
+                etag=f"{status.st_size}-{status.st_mtime_ns}",
+            )
+            companions.append(companion)
+    etag = "-".join([found.etag, *(f"{c.uri.rsplit('/', 1)[-1]}-{c.etag}" for c in companions)])
+    return replace(
+        found, companions=tuple(companions), etag=etag, problem="; ".join(problems) or None
+    )
 
 
 def _read_sidecar(path: Path) -> Metadata:

@@ -13,6 +13,7 @@ from polyseek.core import filters
 from polyseek.core.filters import Filter
 from polyseek.core.protocols import Store
 from polyseek.core.types import (
+    AssetCounts,
     AssetRecord,
     AssetStatus,
     Candidates,
@@ -133,7 +134,7 @@ def indexed(rows: Iterable[Row]) -> list[AssetRecord]:
         AssetRecord(
             uri=uri,
             status=AssetStatus.INDEXED,
-            modality=found[0].segment.modality,
+            modalities=tuple(dict.fromkeys(each.segment.modality for each in found)),
             etag=f"etag of {uri}",
             content_hash="ab12",
             size_bytes=100,
@@ -189,7 +190,7 @@ def typed(metadata: Metadata) -> dict[str, tuple[type, object]]:
     return {name: (type(value), value) for name, value in metadata.items()}
 
 
-def counted(store: Store) -> dict[tuple[AssetStatus, Modality | None], int]:
+def counted(store: Store) -> AssetCounts:
     """The store's counts without zeros."""
     return {key: n for key, n in store.counts().items() if n}
 

@@ -76,7 +76,7 @@ class WriteChecks:
         assert uris(look(store, modality=IMAGE)) == {"mem:/a"}
         assert [e.segment.modality for e in stored(store, "mem:/a").values()] == [IMAGE]
         indexed_ = AssetStatus.INDEXED
-        assert counted(store) == {(indexed_, TEXT): 1, (indexed_, IMAGE): 1}
+        assert counted(store) == {(indexed_, (TEXT,)): 1, (indexed_, (IMAGE,)): 1}
 
     def test_an_asset_may_have_segments_of_two_modalities(self, store: Store) -> None:
         put(store, row("mem:/a"), row("mem:/a", modality=IMAGE))
@@ -94,7 +94,7 @@ class WriteChecks:
         records = {record.uri: record for record in store.records()}
         assert records["mem:/a"] == failed("mem:/a")
         assert records["mem:/b"] == indexed([row("mem:/b")])[0]
-        assert counted(store) == {(AssetStatus.FAILED, None): 2, (AssetStatus.INDEXED, TEXT): 1}
+        assert counted(store) == {(AssetStatus.FAILED, ()): 2, (AssetStatus.INDEXED, (TEXT,)): 1}
         assert uris(look(store)) == {"mem:/b"}
 
     def test_a_deleted_asset_is_gone(self, store: Store) -> None:

@@ -1,0 +1,126 @@
+"""Small copies of what was found: thumbnails, and clips that a browser plays."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from polyseek.core.errors import AssetError
+from polyseek.core.types import Asset, Clip, Hit, Modality, Span
+from polyseek.ingest.decode import decoder_for, decoders
+from polyseek.ingest.sources.files import open_file
+
+THUMBNAIL_SIDE = 320
+CLIP_S = 10.0
+CLIP_HEIGHT, CLIP_FPS = 180, 10
+SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
+
+
+def preview(hit: Hit) -> Clip | None:
+    """A JPEG of a picture or page, an Opus clip of a sound, a silent MP4 of a video moment.
+
+    None for texts, and for files that cannot be read any more.
+    """
+    if urlsplit(hit.uri).scheme != "file" or hit.modality is Modality.TEXT:
+        return None
+    make = {
+        Modality.IMAGE: _picture,
+        Modality.AUDIO: _sound,
+        Modality.VIDEO: _film,
+    }[hit.modality]
+    import av
+
+    try:
+        return make(hit)
+    except (AssetError, OSError, ValueError, av.error.FFmpegError):
+        return None
+
+
+def _picture(hit: Hit) -> Clip | None:
+    asset = Asset(
+        uri=hit.uri,
+        path=Path(urlsplit(hit.uri).path).name,
+        size_bytes=0,
+        modified=datetime.now(UTC),
+        etag="",
+    )
+    with open_file(hit.uri) as stream:
+        for media in decoder_for(asset, decoders()).open(asset, stream):
+            if media.modality is Modality.IMAGE and media.span == hit.span:
+                image: Any = media.signal
+                image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+                buffer = BytesIO()
+                image.save(buffer, "JPEG", quality=80)
+                return Clip(mime="image/jpeg", data=buffer.getvalue())
+    return None
+
+
+def _sound(hit: Hit) -> Clip | None:
+    import av
+
+    buffer = BytesIO()
+    with (
+        open_file(hit.uri) as file,
+        av.open(file) as source,
+        av.open(buffer, "w", format="ogg") as target,
+    ):
+        heard = next(iter(source.streams.audio), None)
+        if heard is None:
+            return None
+        track = target.add_stream("libopus", rate=SOUND_RATE_HZ, layout="mono")
+        track.bit_rate = SOUND_BITS_PER_S
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
+        for frame in _between(source, heard, hit.span):
+            frame.pts = None
+            for piece in resampler.resample(frame):
+                target.mux(track.encode(piece))
+        for piece in resampler.resample(None):
+            target.mux(track.encode(piece))
+        target.mux(track.encode(None))
+    return Clip(mime="audio/ogg", data=buffer.getvalue())
+
+
+def _film(hit: Hit) -> Clip | None:
+    import av
+
+    buffer = BytesIO()
+    with (
+        open_file(hit.uri) as file,
+        av.open(file) as source,
+        av.open(buffer, "w", format="mp4") as target,
+    ):
+        shown = next(iter(source.streams.video), None)
+        if shown is None or not shown.height:
+            return None
+        width = round(shown.width * CLIP_HEIGHT / shown.height / 2) * 2
+        track = target.add_stream("libx264", rate=CLIP_FPS, options={"crf": "30"})
+        track.width, track.height, track.pix_fmt = max(width, 2), CLIP_HEIGHT, "yuv420p"
+        count = 0
+        first_s = None
+        for frame in _between(source, shown, hit.span):
+            first_s = frame.time if first_s is None else first_s
+            if frame.time - first_s < count / CLIP_FPS:
+                continue
+            small = frame.reformat(track.width, track.height, "yuv420p")
+            small.pts, small.time_base = count, Fraction(1, CLIP_FPS)
+            count += 1
+            target.mux(track.encode(small))
+        target.mux(track.encode(None))
+    return Clip(mime="video/mp4", data=buffer.getvalue()) if count else None
+
+
+def _between(source: Any, track: Any, span: Span | None) -> Any:
+    """Decoded frames of the span's first seconds."""
+    start_s, end_s = (span.start, span.end) if span else (0.0, CLIP_S)
+    if start_s > 0:
+        source.seek(int(start_s * 1_000_000))
+    for frame in source.decode(track):
+        at_s = frame.time or 0.0
+        if at_s >= min(end_s, start_s + CLIP_S):
+            return
+        if at_s >= start_s - 0.05:
+            yield frame

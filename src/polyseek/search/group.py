@@ -1,0 +1,55 @@
+"""Collapse the segments of one asset into one hit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from polyseek.core.types import Hit, Moment, SpanUnit
+
+MAX_MOMENTS = 3
+MAX_OVERLAP = 0.5
+"""Of two places in a recording that overlap more than this (IoU) only the better one counts."""
+
+
+def by_asset(hits: Sequence[Hit], *, limit: int) -> list[Hit]:
+    """The first hit of each asset, with further places in it as `moments`.
+
+    A row of a table is an item of its own: rows are never collapsed.
+
+    Args:
+        hits: Best first.
+        limit: Number of hits to return.
+
+    Returns:
+        Hits with `rank` set, best first.
+    """
+    first: dict[tuple[str, str], Hit] = {}
+    moments: dict[tuple[str, str], list[Moment]] = {}
+    for hit in hits:
+        key = asset_key(hit)
+        if key not in first:
+            if len(first) == limit:
+                continue
+            first[key], moments[key] = hit, []
+        elif len(moments[key]) < MAX_MOMENTS and not _seen(hit, first[key], moments[key]):
+            moments[key].append(
+                Moment(modality=hit.modality, score=hit.score, span=hit.span, text=hit.text)
+            )
+    return [
+        replace(hit, rank=rank, moments=tuple(moments[key]))
+        for rank, (key, hit) in enumerate(first.items(), 1)
+    ]
+
+
+def asset_key(hit: Hit) -> tuple[str, str]:
+    """What hits share that are shown as one."""
+    is_row = hit.span is not None and hit.span.unit is SpanUnit.ROW
+    return hit.uri, hit.span.key() if is_row and hit.span else ""
+
+
+def _seen(hit: Hit, best: Hit, moments: Sequence[Moment]) -> bool:
+    if hit.span is None:
+        return True
+    earlier = [best.span, *(moment.span for moment in moments)]
+    return any(span is None or span.overlap(hit.span) > MAX_OVERLAP for span in earlier)
