@@ -5,11 +5,12 @@ import textwrap
 from pathlib import Path
 
 import misbehaving
+import numpy as np
 import pytest
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import AssetError, UnsupportedMediaError
-from polyseek.core.types import Modality, Segment, Span, SpanUnit
+from polyseek.core.errors import AssetError, DecodeError, UnsupportedMediaError
+from polyseek.core.types import Media, Modality, Segment, Sound, Span, SpanUnit
 from polyseek.ingest import decode as decode_module
 from polyseek.ingest.decode import Toolbox, toolbox
 from polyseek.ingest.sources.files import FileSource
@@ -129,3 +130,40 @@ def test_no_worker_is_left_behind(tmp_path):
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     commands = [Path(f"/proc/{child}/cmdline").read_text() for child in children]
     assert not [command for command in commands if "polyseek.ingest.worker" in command]
+
+
+class TextAndSilence:
+    """Decodes to a text and a silent sound, or to the sound alone."""
+
+    suffixes = frozenset({".both", ".silent"})
+
+    def open(self, asset, stream):
+        if asset.path.endswith(".both"):
+            yield Media(modality=Modality.TEXT, signal="a title")
+        silence = Sound(samples=np.zeros(16_000, np.float32), sample_rate_hz=16_000)
+        yield Media(modality=Modality.AUDIO, signal=iter([silence]))
+
+
+def decoded_parts(tmp_path, name):
+    (tmp_path / name).write_text("x")
+    source = FileSource(tmp_path / name)
+    options = IndexOptions()
+    tools = Toolbox(
+        source=source,
+        decoders=dict.fromkeys(TextAndSilence.suffixes, TextAndSilence()),
+        segmenters=decode_module.segmenters(options),
+        prepare={Modality.TEXT: str, Modality.AUDIO: lambda sound: sound.samples},
+    )
+    (asset,) = source.list()
+    return list(decode_module.decode(asset, tools))
+
+
+def test_a_silent_track_is_no_fault_of_a_file_that_holds_more(tmp_path):
+    (part,) = decoded_parts(tmp_path, "a.both")
+    assert part.reason is None
+    assert [segment.text for segment in part.segments] == ["a title"]
+
+
+def test_nothing_but_silence_is_a_fault(tmp_path):
+    with pytest.raises(DecodeError, match="holds only silence"):
+        decoded_parts(tmp_path, "a.silent")

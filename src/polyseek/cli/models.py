@@ -29,7 +29,7 @@ def show(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("name", "modalities", "dim", "size", "licence", "languages", "cached", ""):
+    for column in ("name", "modalities", "dim", "size", "licence", "languages", "cached"):
         table.add_column(column, justify="right" if column in ("dim", "size") else "left")
     for row in rows:
         table.add_row(
@@ -40,9 +40,11 @@ def show(
             row["licence"],
             row["languages"],
             "yes" if row["cached"] else "no",
-            row["summary"],
         )
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for row in rows:
+        console.print(f"\n{row['name']}: {row['summary']}", style="dim", soft_wrap=True)
 
 
 @app.command()

@@ -12,6 +12,7 @@
     ├── AssetError(uri)                 one asset failed; collected, the run goes on
     │   ├── UnsupportedMediaError
     │   └── DecodeError
+    │       └── EmptyMediaError
     ├── EncoderError                    an encoder cannot be used
     │   ├── ModelLoadError
     │   ├── DimensionError
@@ -93,6 +94,10 @@ class UnsupportedMediaError(AssetError):
 
 class DecodeError(AssetError):
     """The bytes are broken, too large, or took too long to decode."""
+
+
+class EmptyMediaError(DecodeError):
+    """A stream holds nothing to index, only silence for example. No fault where others do."""
 
 
 class EncoderError(PolyseekError):

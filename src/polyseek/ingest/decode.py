@@ -13,7 +13,12 @@ import numpy as np
 
 from polyseek.core import plugins
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import AssetError, DecodeError, UnsupportedMediaError
+from polyseek.core.errors import (
+    AssetError,
+    DecodeError,
+    EmptyMediaError,
+    UnsupportedMediaError,
+)
 from polyseek.core.protocols import Decoder, Segmenter, Source
 from polyseek.core.types import (
     Asset,
@@ -139,6 +144,7 @@ class _Run:
         self._ids: set[str] = set()
         self._handed_over = perf_counter()
         self._errors: list[AssetError] = []
+        self._empty: list[EmptyMediaError] = []
         self._unread: set[Modality] = set()
 
     def parts(self, decoder: Decoder, asset: Asset, stream: BinaryIO) -> Iterator[Part]:
@@ -150,6 +156,8 @@ class _Run:
                         self._add(segment)
                         if self._due():
                             yield self._part(last=False, share=_share(segment, media))
+                except EmptyMediaError as error:
+                    self._empty.append(error)
                 except DecodeError as error:  # one stream is broken; another may not be
                     self._errors.append(error)
         except DecodeError as error:
@@ -172,8 +180,8 @@ class _Run:
             AssetError: There was nothing at all.
         """
         if not self._ids:
-            if self._errors:
-                raise self._errors[0]
+            if self._errors or self._empty:
+                raise [*self._errors, *self._empty][0]
             if self._unread:
                 unread = " and ".join(sorted(self._unread))
                 raise UnsupportedMediaError(self._asset.uri, f"the encoder cannot read {unread}")

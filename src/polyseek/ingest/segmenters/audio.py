@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import ConfigError, DecodeError
+from polyseek.core.errors import ConfigError, DecodeError, EmptyMediaError
 from polyseek.core.types import Asset, Floats, Media, Modality, Segment, Sound, Span, SpanUnit
 from polyseek.ingest.segmenters.stream import until_broken
 
@@ -56,7 +56,7 @@ class AudioSegmenter:
         if broken:
             raise broken[0]
         if not heard:
-            raise DecodeError(asset.uri, "holds only silence")
+            raise EmptyMediaError(asset.uri, "holds only silence")
 
     def _windows(self, sounds: Iterator[Sound]) -> Iterator[tuple[Sound, bool]]:
         """Windows, and whether one is the whole recording."""
