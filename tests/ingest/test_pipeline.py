@@ -318,3 +318,78 @@ def test_segments_borrow_embeddings_one_by_one(encoder):
     second.add(part("more", {1: "one", 2: "two"}, last=True))
     second.flush()
     assert second.take().borrowed == set()
+
+
+def test_what_is_encoded_of_a_long_asset_is_there_before_its_end(encoder):
+    batcher = Batcher(encoder, lambda content_hash: {})
+    batcher.add(part("a", {page: f"page {page}" for page in range(1, 7)}))
+    begun = batcher.unfinished(but=())
+    (record,) = begun.records
+    assert (record.status, record.segments, record.content_hash) == ("pending", 4, "a")
+    assert len(begun.batches[0]) == 4  # the encoder's batch; two more wait for it to fill
+    assert batcher.unfinished(but={"a"}).records == []
+    batcher.add(part("a", {7: "page 7"}, last=True))
+    batcher.flush()
+    assert batcher.take().records[0].segments == 7
+    assert batcher.unfinished(but=()).records == []
+
+
+class BreaksOff:
+    """Workers that are interrupted in the middle of a long asset."""
+
+    after = 4
+
+    def __init__(self, tools, **_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def decode(self, assets):
+        (asset,) = assets
+        pages = {page: f"page {page}" for page in range(1, 9)}
+        for page, text in pages.items():
+            yield replace(part(asset.uri, {page: text}), asset=asset, content_hash="long")
+            if page == self.after:
+                signal.raise_signal(signal.SIGINT)
+        yield replace(part(asset.uri, {}, last=True), asset=asset, content_hash="long")
+
+
+def test_an_interrupted_recording_goes_on_where_it_broke_off(tmp_path, encoder, store, monkeypatch):
+    (tmp_path / "long.txt").write_text("x")
+    encoded = []
+    encode = encoder.encode
+    monkeypatch.setattr(
+        encoder,
+        "encode",
+        lambda modality, batch, *, role: (
+            encoded.extend(batch),
+            encode(modality, batch, role=role),
+        )[1],
+    )
+    monkeypatch.setattr(pipeline, "Workers", BreaksOff)
+    first = run(tmp_path / "long.txt", encoder, store)
+    assert first.interrupted
+    assert first.added == 0
+    assert {r.status: r.segments for r in store.records()} == {"pending": 5}
+    monkeypatch.setattr(BreaksOff, "after", None)
+    second = run(tmp_path / "long.txt", encoder, store)
+    assert (second.added, second.moved, second.segments) == (1, 0, 8)
+    assert sorted(encoded) == [f"page {page}" for page in range(1, 9)]  # each of them once
+    assert {r.status: r.segments for r in store.records()} == {"indexed": 8}
+
+
+def test_a_changed_asset_keeps_its_old_segments_until_the_new_ones_are_whole(
+    tmp_path, encoder, store, monkeypatch
+):
+    path = tmp_path / "long.txt"
+    path.write_text("the first state")
+    run(path, encoder, store)
+    path.write_text("another, longer state")
+    monkeypatch.setattr(pipeline, "Workers", BreaksOff)
+    assert run(path, encoder, store).interrupted
+    (batch,) = store.fetch([path.as_uri()])
+    assert [segment.text for segment in batch.segments] == ["the first state"]

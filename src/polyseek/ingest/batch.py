@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
@@ -122,14 +122,32 @@ class Batcher:
     def take(self) -> Encoded:
         """The finished assets since the last call."""
         done, self._done, self.segments = self._done, [], 0
-        rows: dict[Modality, list[_Row]] = defaultdict(list)
-        for work in done:
-            for row in work.rows:
-                rows[row.segment.modality].append(row)
         return Encoded(
-            records=[_record(work) for work in done],
-            batches=[_batch(modality, found) for modality, found in rows.items()],
+            records=[_record(work, work.rows) for work in done],
+            batches=_batches([row for work in done for row in work.rows]),
             borrowed={work.asset.uri for work in done if work.borrowed == len(work.rows)},
+        )
+
+    def unfinished(self, *, but: Collection[str]) -> Encoded:
+        """What is encoded of assets that are still being decoded; they stay here, too.
+
+        Kept in the store, it spares the next run from encoding it again if this one breaks off.
+
+        Args:
+            but: Assets to leave out: what the store has of them is whole.
+        """
+        begun = {
+            uri: [row for row in work.rows if row.shared is not None]
+            for uri, work in self._open.items()
+            if uri not in but
+        }
+        return Encoded(
+            records=[
+                replace(_record(self._open[uri], rows), status=AssetStatus.PENDING)
+                for uri, rows in begun.items()
+                if rows
+            ],
+            batches=_batches([row for rows in begun.values() for row in rows]),
         )
 
     def _add(self, work: _Work, segment: Segment) -> None:
@@ -174,6 +192,13 @@ def _key(segment: Segment) -> SegmentKey:
     return segment.modality, segment.span, segment.text
 
 
+def _batches(rows: Sequence[_Row]) -> list[SegmentBatch]:
+    by_modality: dict[Modality, list[_Row]] = defaultdict(list)
+    for row in rows:
+        by_modality[row.segment.modality].append(row)
+    return [_batch(modality, found) for modality, found in by_modality.items()]
+
+
 def _batch(modality: Modality, rows: Sequence[_Row]) -> SegmentBatch:
     shared, tower = (
         np.stack([cast("Floats", getattr(row, side)) for row in rows])
@@ -183,14 +208,14 @@ def _batch(modality: Modality, rows: Sequence[_Row]) -> SegmentBatch:
     return SegmentBatch(modality, segments, Embeddings(shared=shared, tower=tower))
 
 
-def _record(work: _Work) -> AssetRecord:
+def _record(work: _Work, rows: Sequence[_Row]) -> AssetRecord:
     return AssetRecord(
         uri=work.asset.uri,
         status=AssetStatus.PARTIAL if work.reason else AssetStatus.INDEXED,
         reason=work.reason,
-        modalities=tuple(sorted({row.segment.modality for row in work.rows})),
+        modalities=tuple(sorted({row.segment.modality for row in rows})),
         etag=work.asset.etag,
         content_hash=work.content_hash,
         size_bytes=work.asset.size_bytes,
-        segments=len(work.rows),
+        segments=len(rows),
     )

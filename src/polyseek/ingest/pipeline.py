@@ -41,8 +41,9 @@ def ingest(
     """Bring a collection up to date with a source.
 
     List -> skip what is unchanged -> decode in worker processes -> encode in batches -> store.
-    Killed at any point, the next run goes on from the last commit. Ctrl-C finishes the batch in
-    hand; a second one stops at once.
+    Killed at any point, the next run goes on from the last commit; a long recording is decoded
+    again and encoded from where it broke off. Ctrl-C finishes the batch in hand; a second one
+    stops at once.
 
     Raises:
         SourceError: The source cannot be listed.
@@ -112,10 +113,10 @@ class _Run:
         """Make finished assets durable; `flush` first encodes batches that are not full."""
         if flush:
             self._batcher.flush()
-        encoded = self._batcher.take()
+        encoded, begun = self._batcher.take(), self._batcher.unfinished(but=self.plan.whole)
         records = encoded.records + self._failed
-        if records:
-            self.store.upsert(records, encoded.batches)
+        if records or begun.records:
+            self.store.upsert(records + begun.records, encoded.batches + begun.batches)
         for record in encoded.records:
             self._count(record, borrowed=record.uri in encoded.borrowed)
         for record in records:
@@ -147,7 +148,7 @@ class _Run:
         return Progress(stage="index", done=self.done, total=len(self.plan.todo), label=label)
 
     def _lend(self, content_hash: str) -> Lent:
-        """Embeddings of equal content in the collection: a move, a copy or a touch."""
+        """Embeddings of equal content in the collection: a move, a copy, a run that broke off."""
         same = self.plan.by_content.get(content_hash)
         return lent(self.store.fetch([same.uri])) if same else {}
 
@@ -155,7 +156,7 @@ class _Run:
         before = self.plan.known.get(record.uri)
         if before and before.status is not AssetStatus.PENDING:
             self.updated += 1
-        elif borrowed:
+        elif borrowed and not (before and before.segments):
             self.moved += 1
         else:
             self.added += 1

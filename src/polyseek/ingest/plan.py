@@ -17,8 +17,6 @@ from polyseek.core.types import (
     ProgressCallback,
 )
 
-_SEARCHABLE = frozenset({AssetStatus.INDEXED, AssetStatus.PARTIAL})
-
 
 @dataclass(kw_only=True)
 class Plan:
@@ -27,10 +25,11 @@ class Plan:
     Attributes:
         todo: Assets to decode, new and changed, in listing order.
         known: The collection's records, by uri.
-        by_content: Searchable records, by size and content hash.
+        by_content: Records with segments, by content hash.
         unreadable: Parts of the source that could not be listed.
         deleted: Uris that are gone from the source.
         skipped: Number of unchanged assets.
+        whole: Uris of assets whose segments the collection has, perhaps in an earlier state.
     """
 
     todo: list[Asset] = field(default_factory=list)
@@ -39,6 +38,7 @@ class Plan:
     unreadable: list[AssetError] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     skipped: int = 0
+    whole: frozenset[str] = frozenset()
 
     def announcements(self) -> list[AssetRecord]:
         """Records to write before the work: new assets are pending, unreadable parts failed.
@@ -88,8 +88,11 @@ def make_plan(
         by_content={
             record.content_hash: record
             for record in known.values()
-            if record.content_hash and record.status in _SEARCHABLE
+            if record.content_hash and record.segments
         },
+    )
+    plan.whole = frozenset(
+        uri for uri, record in known.items() if record.status is not AssetStatus.PENDING
     )
     listed: set[str] = set()
     for found in source.list():
