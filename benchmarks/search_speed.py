@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -184,6 +184,7 @@ def measure(rows: int) -> dict[str, Any]:
         asked = queries(data, rng)
         truth = {kind: exact_ids(data, some) for kind, some in asked.items()}
         del data
+        sleep(3)  # a collection that was written this moment is watched more closely
         store = LanceStore.open(f"{folder}/c", resident=True)
         started = perf_counter()
         store.search(Retrieval(vector=asked["text-like"][0], modality=Modality.IMAGE))

@@ -13,6 +13,8 @@ from polyseek.core.types import Floats, Hit, MetadataValue, Modality
 from polyseek.store.layout import field_of, from_storage, span_of
 from polyseek.store.metadata import load_clashing
 
+_SHOWN = ["id", "asset_uri", "span_unit", "span_start", "span_end", "text"]
+
 
 class RowMetadata(Mapping[str, MetadataValue]):
     """One row's metadata, read from Arrow when it is first looked at.
@@ -61,18 +63,25 @@ def read_metadata(table: pa.Table, row: int) -> dict[str, MetadataValue]:
     return found | load_clashing(table["clashing"][row].as_py())
 
 
-def hits_from_arrow(table: pa.Table, scores: Sequence[float], modality: Modality) -> list[Hit]:
+def hits_from_arrow(
+    table: pa.Table,
+    scores: Sequence[float],
+    modality: Modality,
+    *,
+    rows: Sequence[int] | None = None,
+) -> list[Hit]:
     """Hits in the order of the rows, with ranks from 1.
 
     Args:
-        table: n rows with the store's and the metadata columns, without vectors.
+        table: Rows with the store's and the metadata columns, without vectors.
         scores: n cosines.
         modality: Of the segments.
+        rows: n row numbers; None for all rows in order.
     """
-    columns = [
-        table[name].to_pylist()
-        for name in ("id", "asset_uri", "span_unit", "span_start", "span_end", "text")
-    ]
+    # Metadata stays where it is until somebody looks at it.
+    shown = table.select(_SHOWN) if rows is None else table.select(_SHOWN).take(pa.array(rows))
+    columns = [shown[name].to_pylist() for name in _SHOWN]
+    numbers = range(len(shown)) if rows is None else rows
     return [
         Hit(
             id=id_,
@@ -82,10 +91,10 @@ def hits_from_arrow(table: pa.Table, scores: Sequence[float], modality: Modality
             rank=rank,
             span=span_of(unit, start, end) if unit else None,
             text=text,
-            metadata=RowMetadata(table, rank - 1),
+            metadata=RowMetadata(table, row),
         )
-        for rank, (id_, uri, unit, start, end, text, score) in enumerate(
-            zip(*columns, scores, strict=True), 1
+        for rank, (id_, uri, unit, start, end, text, score, row) in enumerate(
+            zip(*columns, scores, numbers, strict=True), 1
         )
     ]
 

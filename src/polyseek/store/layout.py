@@ -33,7 +33,6 @@ from polyseek.store.metadata import clean, dump_clashing
 
 ASSETS = "assets"
 VECTOR_COLUMN = {Space.SHARED: "embedding", Space.TOWER: "tower"}
-HIT_COLUMNS = ("id", "asset_uri", "span_unit", "span_start", "span_end", "text", "clashing")
 _MANIFEST_KEY = b"polyseek.manifest"
 _FIELD_PREFIX = "m_"
 _ARROW = {

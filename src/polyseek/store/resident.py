@@ -47,7 +47,7 @@ class Resident:
         found, scores = index.search(request.vector, min(request.limit, eligible), rows)
         order = best_first(found, scores, self._tiebreak)[: request.limit]
         hits = hits_from_arrow(
-            self._columns.take(found[order]), scores[order].tolist(), self.modality
+            self._columns, scores[order].tolist(), self.modality, rows=found[order].tolist()
         )
         return Candidates(hits=hits, tier=index.tier, rows=eligible, recall=index.recall)
 
