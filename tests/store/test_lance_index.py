@@ -23,7 +23,7 @@ from polyseek.store.layout import unit_rows
 
 pytestmark = pytest.mark.slow
 
-ROWS, DIM = 3000, 32
+ROWS, DIM = 3000, 128
 
 
 def embeddings(rng, rows):
@@ -101,10 +101,11 @@ def test_the_index_answers_and_its_recall_was_measured(store, data, space):
     found = ask(store, vectors[7], space=space, limit=10)
     assert (found.tier, found.rows) == ("lance-ann", ROWS)
     assert found.recall is not None
-    assert 0.95 <= found.recall <= 1
-    best = np.argsort(-(vectors @ vectors[7]), kind="stable")[:10]
-    assert [hit.uri for hit in found.hits] == [f"mem:/{i}" for i in best]
-    assert found.hits[0].score == pytest.approx(1, abs=2e-3)
+    assert 0.9 <= found.recall <= 1
+    products = vectors @ vectors[7]
+    assert_nearly_the_best(found.hits, products)
+    expected = [products[number(hit)] for hit in found.hits]
+    assert [hit.score for hit in found.hits] == pytest.approx(expected, abs=2e-3)
 
 
 def test_rows_written_later_are_found_at_once(store):
@@ -120,8 +121,9 @@ def test_a_selective_filter_is_searched_exactly_and_a_loose_one_is_not(store, da
     assert (few.tier, few.rows, few.recall) == ("lance-exact", 400, 1.0)
     many = ask(store, data.shared[7], filter=Comparison("even", Operator.EQ, value=True))
     assert (many.tier, many.rows) == ("lance-ann", ROWS // 2)
-    best = [i for i in np.argsort(-(data.shared @ data.shared[7])) if i % 2 == 0][:10]
-    assert [hit.uri for hit in many.hits] == [f"mem:/{i}" for i in best]
+    assert all(number(hit) % 2 == 0 for hit in many.hits)
+    odd = np.arange(ROWS) % 2 == 1
+    assert_nearly_the_best(many.hits, np.where(odd, -1, data.shared @ data.shared[7]))
 
 
 def test_a_table_that_outgrew_its_index_is_trained_again(store):
@@ -139,6 +141,18 @@ def test_a_column_that_widens_drops_the_index_until_the_next_tidying(store, data
     assert ask(store, data.shared[7]).tier == "lance-exact"
     tidy(store)
     assert ask(store, data.shared[7]).tier == "lance-ann"
+
+
+def number(hit):
+    return int(hit.uri.removeprefix("mem:/"))
+
+
+def assert_nearly_the_best(hits, products):
+    """Partitions and codes are drawn at random at every build: one or two of ten may be missed."""
+    best = np.argsort(-products)[:10]
+    found = [number(hit) for hit in hits]
+    assert found[0] == best[0]
+    assert len(set(found) & set(best.tolist())) >= 8
 
 
 def facts(store):
