@@ -12,11 +12,13 @@ from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_settings
 from polyseek.core.errors import (
+    CollectionBusyError,
     CollectionNotFoundError,
     ConfigError,
     EmptySourceError,
     IncompatibleCollectionError,
     SourceNotFoundError,
+    StoreError,
 )
 from polyseek.core.filters import FieldType
 from polyseek.core.protocols import Encoder, Store
@@ -221,11 +223,8 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     except CollectionNotFoundError:
         if not create:
             raise
-        chosen = _load_encoder(encoder or DEFAULT_ENCODER, settings)
-        store = backend.create(where, manifest_of(chosen.info))
-        if resident:
-            store = backend.open(where, resident=True)
-        return Collection(where, store=store, encoder=chosen, offline=settings.offline)
+        _create(backend, where, encoder or DEFAULT_ENCODER, settings)
+        store = backend.open(where, resident=resident)
     name = store.manifest.encoder
     if encoder not in (None, name):
         raise IncompatibleCollectionError(
@@ -235,6 +234,20 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     chosen = _load_encoder(name, settings)
     check_manifest(where, store.manifest, chosen.info)
     return Collection(where, store=store, encoder=chosen, offline=settings.offline)
+
+
+def _create(backend: Any, where: str, encoder: str, settings: Settings) -> None:
+    """Make a collection, unless another process is faster."""
+    info = _load_encoder(encoder, settings).info
+    try:
+        backend.create(where, manifest_of(info))
+    except CollectionBusyError:
+        raise
+    except StoreError:
+        with suppress(CollectionNotFoundError):
+            backend.open(where)
+            return
+        raise
 
 
 def require(sources: Sequence[str | Path]) -> None:

@@ -137,6 +137,34 @@ def test_moved_and_touched_assets_keep_their_embeddings(folder, encoder, store):
     assert ("red.png", None) not in contents(store)
 
 
+def stored_text(store):
+    """Each asset's text and the embedding beside it."""
+    return {
+        segment.asset_uri: (segment.text, batch.embeddings.tower[i].tolist())
+        for batch in store.fetch([r.uri for r in store.records()])
+        for i, segment in enumerate(batch.segments)
+    }
+
+
+def test_rotated_names_do_not_borrow_from_each_others_new_contents(
+    tmp_path, encoder, store, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "COMMIT_SEGMENTS", 1)
+    texts = [f"text number {i}" for i in range(6)]
+    for i, text in enumerate(texts):
+        (tmp_path / f"{i}.txt").write_text(text)
+    run(tmp_path, encoder, store)
+    before = dict(stored_text(store).values())
+    for step, shift in enumerate((1, 2), 1):
+        for i, text in enumerate(texts):
+            path = tmp_path / f"{(i + shift) % len(texts)}.txt"
+            path.write_text(text)
+            os.utime(path, ns=(step, step))
+        assert run(tmp_path, encoder, store).updated == 6
+        assert dict(stored_text(store).values()) == before
+    assert {r.status for r in store.records()} == {AssetStatus.INDEXED}
+
+
 def test_failures_are_recorded_with_their_reason_and_not_tried_again(folder, encoder, store):
     (folder / "broken.jpg").write_bytes(b"no picture")
     (folder / "empty.txt").write_bytes(b"")
@@ -277,7 +305,7 @@ def part(uri, texts, *, last=False, reason=None):
 
 
 def test_parts_of_several_assets_may_come_interleaved(encoder):
-    batcher = Batcher(encoder, lambda content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: {})
     batcher.add(part("a", {1: "one"}))
     batcher.add(part("b", {1: "uno", 2: "due"}))
     batcher.add(part("a", {2: "two"}, last=True))
@@ -291,7 +319,7 @@ def test_parts_of_several_assets_may_come_interleaved(encoder):
 
 
 def test_an_asset_that_breaks_off_keeps_what_came(encoder):
-    batcher = Batcher(encoder, lambda content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: {})
     batcher.add(part("a", {1: "one"}))
     assert batcher.fail(DecodeError("a", "the decoder crashed"))
     assert not batcher.fail(DecodeError("b", "the decoder crashed"))
@@ -301,18 +329,18 @@ def test_an_asset_that_breaks_off_keeps_what_came(encoder):
 
 
 def test_signals_are_dropped_once_encoded(encoder):
-    batcher = Batcher(encoder, lambda content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: {})
     batcher.add(part("a", {1: "one", 2: "two", 3: "three", 4: "four"}))
     assert all(row.segment.signal is None for row in batcher._open["a"].rows)
     assert not batcher._waiting[Modality.TEXT]
 
 
 def test_segments_borrow_embeddings_one_by_one(encoder):
-    first = Batcher(encoder, lambda content_hash: {})
+    first = Batcher(encoder, lambda uri, content_hash: {})
     first.add(part("a", {1: "one"}, last=True))
     first.flush()
     stored = lent(first.take().batches)
-    second = Batcher(encoder, lambda content_hash: stored)
+    second = Batcher(encoder, lambda uri, content_hash: stored)
     second.add(part("moved", {1: "one"}, last=True))
     assert second.take().borrowed == {"moved"}
     second.add(part("more", {1: "one", 2: "two"}, last=True))
@@ -321,7 +349,7 @@ def test_segments_borrow_embeddings_one_by_one(encoder):
 
 
 def test_what_is_encoded_of_a_long_asset_is_there_before_its_end(encoder):
-    batcher = Batcher(encoder, lambda content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: {})
     batcher.add(part("a", {page: f"page {page}" for page in range(1, 7)}))
     begun = batcher.unfinished(but=())
     (record,) = begun.records

@@ -81,10 +81,10 @@ class Batcher:
 
     Args:
         encoder: Of the collection.
-        lender: Finds embeddings of stored segments of equal content, by content hash.
+        lender: Finds embeddings of stored segments of equal content, by uri and content hash.
     """
 
-    def __init__(self, encoder: Encoder, lender: Callable[[str], Lent]) -> None:
+    def __init__(self, encoder: Encoder, lender: Callable[[str, str], Lent]) -> None:
         self._encoder = encoder
         self._lender = lender
         self._open: dict[str, _Work] = {}
@@ -97,7 +97,7 @@ class Batcher:
         uri = part.asset.uri
         work = self._open.get(uri)
         if work is None:
-            lent = self._lender(part.content_hash)
+            lent = self._lender(uri, part.content_hash)
             work = _Work(asset=part.asset, content_hash=part.content_hash, lent=lent)
             self._open[uri] = work
         for segment in part.segments:

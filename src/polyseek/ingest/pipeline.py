@@ -147,8 +147,11 @@ class _Run:
             label = answer.asset.uri + (f" {answer.share:.0%}" if within else "")
         return Progress(stage="index", done=self.done, total=len(self.plan.todo), label=label)
 
-    def _lend(self, content_hash: str) -> Lent:
+    def _lend(self, uri: str, content_hash: str) -> Lent:
         """Embeddings of equal content in the collection: a move, a copy, a run that broke off."""
+        own = self.plan.known.get(uri)
+        if own and own.segments and own.content_hash == content_hash:
+            return lent(self.store.fetch([uri]))
         same = self.plan.by_content.get(content_hash)
         return lent(self.store.fetch([same.uri])) if same else {}
 

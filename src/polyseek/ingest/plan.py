@@ -25,7 +25,7 @@ class Plan:
     Attributes:
         todo: Assets to decode, new and changed, in listing order.
         known: The collection's records, by uri.
-        by_content: Records with segments, by content hash.
+        by_content: Records with segments that this run does not replace, by content hash.
         unreadable: Parts of the source that could not be listed.
         deleted: Uris that are gone from the source.
         skipped: Number of unchanged assets.
@@ -34,7 +34,7 @@ class Plan:
 
     todo: list[Asset] = field(default_factory=list)
     known: Mapping[str, AssetRecord]
-    by_content: Mapping[str, AssetRecord]
+    by_content: Mapping[str, AssetRecord] = field(default_factory=dict)
     unreadable: list[AssetError] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     skipped: int = 0
@@ -83,14 +83,7 @@ def make_plan(
         SourceError: The source cannot be listed.
     """
     known = {record.uri: record for record in records}
-    plan = Plan(
-        known=known,
-        by_content={
-            record.content_hash: record
-            for record in known.values()
-            if record.content_hash and record.segments
-        },
-    )
+    plan = Plan(known=known)
     plan.whole = frozenset(
         uri for uri, record in known.items() if record.status is not AssetStatus.PENDING
     )
@@ -107,6 +100,7 @@ def make_plan(
             plan.todo.append(found)
         if progress and len(listed) % 1000 == 0:
             progress(Progress(stage="list", done=len(listed), total=None))
+    plan.by_content = _lenders(plan)
     if not options.keep_deleted:
         hidden = tuple(error.uri for error in plan.unreadable)
         plan.deleted = [
@@ -115,6 +109,16 @@ def make_plan(
             if uri not in listed and source.covers(uri) and not (hidden and uri.startswith(hidden))
         ]
     return plan
+
+
+def _lenders(plan: Plan) -> dict[str, AssetRecord]:
+    """Records whose segments stay as they are: those of an asset in `todo` change under way."""
+    changing = {asset.uri for asset in plan.todo}
+    return {
+        record.content_hash: record
+        for record in plan.known.values()
+        if record.content_hash and record.segments and record.uri not in changing
+    }
 
 
 def failed_record(uri: str, error: AssetError, asset: Asset | None = None) -> AssetRecord:

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 
 from polyseek.core.errors import (
-    CollectionBusyError,
     CollectionNotFoundError,
     DimensionError,
     IncompatibleCollectionError,
@@ -36,12 +35,12 @@ from polyseek.store import lance_index, lance_search, layout
 from polyseek.store.batches import join_batches, require_finite
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
+from polyseek.store.lance_files import committing, connect, content_hashes, has_table, writer_lock
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
 from polyseek.store.resident import Resident
 from polyseek.store.version import VersionWatch
 
 FORMAT_VERSION = 1
-LOCK_FILE = ".writer.lock"
 KEEP_VERSIONS = timedelta(hours=1)
 """Old versions stay this long, for readers that still have them open."""
 
@@ -59,13 +58,14 @@ class LanceStore:
 
     def __init__(self, location: str, database: Any, *, resident: bool) -> None:
         self.location = location
+        self._folder = Path(location).absolute()  # the working folder may change
         self._database = database
         self._resident: dict[Modality, Resident] | None = {} if resident else None
         self._tables: dict[str, Any] = {}
         self._versions = VersionWatch()
         self._clashes = ClashLog()
         self._counted: tuple[int, AssetCounts] | None = None
-        self._recorded: set[str] = set()
+        self._recorded: dict[str, str | None] = {}
         self.manifest = _read_manifest(location, self._table(layout.ASSETS))
 
     @classmethod
@@ -73,11 +73,14 @@ class LanceStore:
         """Make an empty collection.
 
         Raises:
+            CollectionBusyError: Another process is making one here.
             StoreError: The location cannot be written, or holds a collection already.
         """
+        folder = Path(location).absolute()
         try:
-            database = _connect(location)
-            database.create_table(layout.ASSETS, schema=layout.assets_schema(manifest))
+            with writer_lock(location, folder):
+                database = connect(folder)
+                database.create_table(layout.ASSETS, schema=layout.assets_schema(manifest))
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(f"{location}: a collection cannot be made here: {error}") from error
         return cls(location, database, resident=resident)
@@ -91,13 +94,14 @@ class LanceStore:
             IncompatibleCollectionError: It has a newer format.
             StoreError: It cannot be read.
         """
-        if not (Path(location) / f"{layout.ASSETS}.lance").is_dir():
+        folder = Path(location).absolute()
+        if not has_table(folder, layout.ASSETS):
             raise CollectionNotFoundError(
                 f"{location}: no collection here; make one with 'polyseek index FOLDER -c "
                 f"{location}', or name another with -c"
             )
         try:
-            return cls(location, _connect(location), resident=resident)
+            return cls(location, connect(folder), resident=resident)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise StoreError(f"{location}: the collection cannot be read: {error}") from error
 
@@ -160,36 +164,23 @@ class LanceStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """See `polyseek.core.protocols.StoreWriter`."""
-        from filelock import FileLock, Timeout
+        with writer_lock(self.location, self._folder):
+            try:
+                with self._reading():
+                    self._recorded = content_hashes(self._table(layout.ASSETS))
+                yield
+            finally:
+                self._recorded = {}
 
-        lock = FileLock(Path(self.location) / LOCK_FILE)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise CollectionBusyError(
-                f"{self.location}: another process is writing to this collection; wait for it, "
-                "or index into another one with -c"
-            ) from None
-        except OSError as error:
-            raise StoreError(
-                f"{self.location}: the collection cannot be written: {error.strerror}"
-            ) from error
-        try:
-            uris = self._table(layout.ASSETS).search().select(["uri"]).to_arrow()["uri"]
-            self._recorded = set(uris.to_pylist())
-            yield
-        except (OSError, RuntimeError) as error:
-            raise StoreError(f"{self.location}: writing failed: {error}") from error
-        finally:
-            self._recorded = set()
-            lock.release()
-
+    @committing
     def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         uris = [record.uri for record in records]
         joined = join_batches(batches)
         require_finite(self.location, joined)
         written = {batch.modality for batch in joined}
+        hashes = {record.uri: record.content_hash for record in records}
+        self._unsettle([u for u in uris if self._recorded.get(u) not in (None, hashes[u])])
         for batch in joined:
             self._write(batch, uris)
         # A recorded asset may have rows of another modality, or of a run that was killed.
@@ -201,15 +192,19 @@ class LanceStore:
         rows = layout.records_to_arrow(records, assets.schema)
         merge = assets.merge_insert("uri").when_matched_update_all().when_not_matched_insert_all()
         merge.execute(rows)
-        self._recorded.update(uris)
+        self._recorded.update(hashes)
 
+    @committing
     def delete(self, uris: Sequence[str]) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
+        self._unsettle([uri for uri in uris if self._recorded.get(uri)])
         for _, table in self._segment_tables():
             _delete(table, "asset_uri", uris)
         _delete(self._table(layout.ASSETS), "uri", uris)
-        self._recorded.difference_update(uris)
+        for uri in uris:
+            self._recorded.pop(uri, None)
 
+    @committing
     def optimize(self) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         for modality, table in self._all_tables():
@@ -227,6 +222,16 @@ class LanceStore:
                 f"{self.location}: the collection cannot be read: {error}; if files are missing "
                 "or damaged, index the source into a new collection with -c"
             ) from error
+
+    def _unsettle(self, uris: Sequence[str]) -> None:
+        """Before their segments change: a record must not vouch for those of other content.
+
+        Killed before it is written anew, it has no etag and no hash: the next run reads the asset.
+        """
+        assets = self._table(layout.ASSETS)
+        for start in range(0, len(uris), _URIS_PER_CONDITION):
+            condition = _condition("uri", uris[start : start + _URIS_PER_CONDITION])
+            assets.update(where=condition, values_sql={"etag": "''", "content_hash": "NULL"})
 
     def _write(self, batch: SegmentBatch, uris: Sequence[str]) -> None:
         """Replace the segments of these assets in one commit."""
@@ -303,7 +308,7 @@ class LanceStore:
             )
 
     def _version_of(self, table: Any) -> int:
-        return self._versions.of(table, Path(self.location) / f"{table.name}.lance")
+        return self._versions.of(table, self._folder / f"{table.name}.lance")
 
     def _table(self, name: str) -> Any:
         if name not in self._tables:
@@ -312,7 +317,7 @@ class LanceStore:
 
     def _table_of(self, modality: Modality) -> Any | None:
         name = layout.segments_table(modality)
-        if name not in self._tables and not (Path(self.location) / f"{name}.lance").is_dir():
+        if name not in self._tables and not has_table(self._folder, name):
             return None
         return self._table(name)
 
@@ -325,13 +330,6 @@ class LanceStore:
     def _all_tables(self) -> Iterator[tuple[Modality | None, Any]]:
         yield None, self._table(layout.ASSETS)
         yield from self._segment_tables()
-
-
-def _connect(location: str) -> Any:
-    import lancedb
-
-    # Every read looks for the newest version: another process may have written one.
-    return lancedb.connect(location, read_consistency_interval=timedelta(0))
 
 
 def _read_manifest(location: str, assets: Any) -> Manifest:
