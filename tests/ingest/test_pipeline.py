@@ -137,10 +137,10 @@ def test_moved_and_touched_assets_keep_their_embeddings(folder, encoder, store):
     assert ("red.png", None) not in contents(store)
 
 
-def stored_text(store):
-    """Each asset's text and the embedding beside it."""
+def embeddings(store):
+    """The embedding of each picture, by its name."""
     return {
-        segment.asset_uri: (segment.text, batch.embeddings.tower[i].tolist())
+        segment.asset_uri.rsplit("/", 1)[1]: batch.embeddings.tower[i].tolist()
         for batch in store.fetch([r.uri for r in store.records()])
         for i, segment in enumerate(batch.segments)
     }
@@ -150,19 +150,20 @@ def test_rotated_names_do_not_borrow_from_each_others_new_contents(
     tmp_path, encoder, store, monkeypatch
 ):
     monkeypatch.setattr(pipeline, "COMMIT_SEGMENTS", 1)
-    texts = [f"text number {i}" for i in range(6)]
-    for i, text in enumerate(texts):
-        (tmp_path / f"{i}.txt").write_text(text)
-    run(tmp_path, encoder, store)
-    before = dict(stored_text(store).values())
-    for step, shift in enumerate((1, 2), 1):
-        for i, text in enumerate(texts):
-            path = tmp_path / f"{(i + shift) % len(texts)}.txt"
-            path.write_text(text)
-            os.utime(path, ns=(step, step))
-        assert run(tmp_path, encoder, store).updated == 6
-        assert dict(stored_text(store).values()) == before
-    assert {r.status for r in store.records()} == {AssetStatus.INDEXED}
+    colours = "red green blue yellow black white".split()
+    root = tmp_path / "in"
+    root.mkdir()
+    for i, colour in enumerate(colours):
+        Image.new("RGB", (8, 8), colour).save(root / f"{i}.png")
+    run(root, encoder, store)
+    before = embeddings(store)
+    for i in range(6):
+        (root / f"{i}.png").rename(tmp_path / f"{i}.png")
+    for i in range(6):
+        (tmp_path / f"{i}.png").rename(root / f"{(i + 1) % 6}.png")
+        os.utime(root / f"{(i + 1) % 6}.png", ns=(1, 1))
+    assert run(root, encoder, store).updated == 6
+    assert embeddings(store) == {f"{(i + 1) % 6}.png": before[f"{i}.png"] for i in range(6)}
 
 
 def test_failures_are_recorded_with_their_reason_and_not_tried_again(folder, encoder, store):
