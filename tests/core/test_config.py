@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from polyseek.core.config import Settings, resolve_settings
+from polyseek.core.config import IndexOptions, Settings, resolve_settings
 from polyseek.core.errors import ConfigError
 
 
@@ -72,3 +72,14 @@ def test_a_file_that_is_no_toml_is_named(text, tmp_path):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError, match=r"polyseek\.toml: cannot be read as TOML"):
         resolve_settings({}, config=path)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"workers": -1}, {"workers": "two"}, {"timeout_s": 0}, {"window_s": float("nan")},
+     {"hop_s": -1}, {"passage_chars": 0}],
+)  # fmt: skip
+def test_a_number_out_of_range_is_named(given):
+    (name,) = given
+    with pytest.raises(ConfigError, match=f"{name} is .*; expected"):
+        IndexOptions(**given)

@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import shutil
 import signal
 import threading
@@ -10,13 +11,14 @@ import pytest
 from PIL import Image
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import CollectionBusyError, DecodeError, SourceNotFoundError
+from polyseek.core.errors import AssetError, CollectionBusyError, DecodeError, SourceNotFoundError
 from polyseek.core.types import Asset, AssetStatus, Manifest, Modality, Segment, Span, SpanUnit
-from polyseek.ingest import pipeline
+from polyseek.ingest import pipeline, plan
 from polyseek.ingest.batch import Batcher, lent
-from polyseek.ingest.decode import Part
+from polyseek.ingest.decode import Part, decode
 from polyseek.ingest.pipeline import ingest
 from polyseek.ingest.sources.files import FileSource
+from polyseek.ingest.workers import Workers
 from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
 
@@ -183,6 +185,51 @@ def test_failures_are_recorded_with_their_reason_and_not_tried_again(folder, enc
     fixed = run(folder, encoder, store)
     assert fixed.updated == 1
     assert record(store, "broken.jpg").reason is None
+
+
+def test_failures_that_are_not_the_contents_fault_are_tried_again(
+    folder, encoder, store, monkeypatch
+):
+    real = FileSource.open
+
+    def refuse(self, asset):
+        raise AssetError(asset.uri, "cannot be read: Permission denied")
+
+    monkeypatch.setattr(Workers, "decode", in_process)
+    monkeypatch.setattr(FileSource, "open", refuse)
+    assert len(run(folder, encoder, store).failures) == 4
+    again = run(folder, encoder, store)
+    assert (again.skipped, len(again.failures)) == (0, 4)
+    monkeypatch.setattr(FileSource, "open", real)
+    assert run(folder, encoder, store).updated == 4
+    assert run(folder, encoder, store).skipped == 4
+
+
+def in_process(self, assets):
+    for asset in assets:
+        try:
+            yield from decode(asset, pickle.loads(self._tools))
+        except AssetError as error:
+            yield error
+
+
+def test_an_unsupported_asset_is_tried_again_once_there_is_a_decoder(
+    folder, encoder, store, monkeypatch
+):
+    (folder / "a.new").write_text("x")
+    run(folder, encoder, store)
+    assert run(folder, encoder, store).skipped == 5
+    monkeypatch.setattr(plan, "_suffixes", lambda: frozenset({".new"}))
+    assert run(folder, encoder, store).skipped == 4
+
+
+def test_an_asset_that_breaks_off_is_tried_again_unless_it_is_broken(encoder):
+    batcher = Batcher(encoder, lambda uri, content_hash: {})
+    for uri, error in (("a", AssetError("a", "crashed")), ("b", DecodeError("b", "broken"))):
+        batcher.add(part(uri, {1: "one"}))
+        assert batcher.fail(error)
+    batcher.flush()
+    assert {r.uri: r.etag for r in batcher.take().records} == {"a": "", "b": "1"}
 
 
 def test_a_broken_sidecar_makes_its_asset_partial(folder, encoder, store):

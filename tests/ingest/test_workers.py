@@ -1,7 +1,11 @@
+import io
 import os
 import subprocess
 import sys
 import textwrap
+import time
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import misbehaving
@@ -9,7 +13,13 @@ import numpy as np
 import pytest
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import AssetError, DecodeError, UnsupportedMediaError
+from polyseek.core.errors import (
+    AssetError,
+    ConfigError,
+    DecodeError,
+    PolyseekError,
+    UnsupportedMediaError,
+)
 from polyseek.core.types import Media, Modality, Segment, Sound, Span, SpanUnit
 from polyseek.ingest import decode as decode_module
 from polyseek.ingest.decode import Toolbox, toolbox
@@ -56,6 +66,135 @@ def test_a_hang_is_killed_and_the_rest_goes_on(tmp_path):
     assert sum(not isinstance(a, AssetError) for a in found.values()) == 5
 
 
+def test_a_long_silence_is_no_hang(tmp_path):
+    (tmp_path / "a.bad").write_text("silence")
+    decoded = run(tmp_path, count=1, timeout_s=2)["a.bad"]
+    assert decoded.reason is None
+    assert [segment.text for segment in decoded.segments] == ["the word is silence"]
+
+
+class SlowSource(FileSource):
+    """Reads as over a slow network."""
+
+    def open(self, asset):
+        return SlowFile(asset.size_bytes)
+
+
+class SlowFile(io.BytesIO):
+    def __init__(self, size):
+        super().__init__(b"a" * size)
+
+    def read(self, count=-1):
+        time.sleep(0.2 * (count > 0))
+        return super().read(count)
+
+
+def test_hashing_a_large_file_is_no_hang(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"a" * 12 * 1024**2)
+    steps = []
+    tools = toolbox(SlowSource(tmp_path), FakeEncoder().info, IndexOptions())
+    (asset,) = tools.source.list()
+    next(decode_module.decode(asset, tools, lambda: steps.append(time.monotonic())))
+    assert len(steps) > 12
+    assert max(late - early for early, late in pairwise(steps[:12])) < 1
+
+
+def test_the_error_of_a_plug_in_comes_as_ours(tmp_path):
+    (tmp_path / "a.bad").write_text("own")
+    error = run(tmp_path, count=1)["a.bad"]
+    assert type(error) is DecodeError
+    assert error.reason == "is not to its taste"
+
+
+def test_an_answer_that_cannot_be_read_costs_its_asset(tmp_path):
+    for word in ("bomb", "fine"):
+        (tmp_path / f"{word}.bad").write_text(word)
+    found = run(tmp_path, count=1)
+    assert found["bomb.bad"].reason.startswith("what the decoder gave cannot be read: ValueError")
+    assert found["fine.bad"].segments
+
+
+def test_two_segments_without_a_span_are_an_error(tmp_path):
+    (tmp_path / "a.bad").write_text("twice")
+    decoded = run(tmp_path, count=1)["a.bad"]
+    assert "two image segments no span" in decoded.reason
+    assert len({segment.id for segment in decoded.segments}) == len(decoded.segments) == 2
+
+
+def test_whose_fault_a_failure_is(tmp_path):
+    for word in ("crash", "bug", "half", "own"):
+        (tmp_path / f"{word}.bad").write_text(word)
+    found = run(tmp_path)
+    assert not found["crash.bad"].final
+    assert not found["bug.bad"].final
+    assert found["own.bad"].final
+    assert not found["half.bad"].retry
+
+
+def test_whatever_stops_a_thread_reaches_the_caller(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("x")
+
+    def refuse(*_, **__):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(PolyseekError, match=r"cannot be started: Too many open files.*--workers"):
+        run(tmp_path)
+
+    def bug(*_):
+        raise LookupError("surprise")
+
+    monkeypatch.setattr(Workers, "_start", bug)
+    with pytest.raises(PolyseekError, match="LookupError: surprise"):
+        run(tmp_path)
+
+
+def test_a_toolbox_that_cannot_be_pickled_is_named():
+    tools = Toolbox(source=lambda: None, decoders={}, segmenters={}, prepare={})
+    with pytest.raises(ConfigError, match="must be picklable"):
+        Workers(tools, count=1, timeout_s=1)
+
+
+def test_modules_in_the_working_folder_are_not_run(tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("from pathlib import Path; Path('ran').touch()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", ".", *sys.path])
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("hello")
+    assert run(tmp_path / "in", count=1)["a.txt"].segments
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_worker_ends_with_its_parent_also_while_it_decodes(tmp_path):
+    (tmp_path / "a.bad").write_text("hang")
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_workers; "
+    code += f"test_workers.run(test_workers.Path({str(tmp_path)!r}), count=1)"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    found = wait_for(lambda: [p for p in Path("/proc").glob("[0-9]*") if started_by(p, parent)])
+    assert found, children
+    time.sleep(1)
+    parent.kill()
+    parent.wait()
+    assert wait_for(lambda: not any(started_by(p, parent) for p in found))
+
+
+def started_by(process, parent):
+    with suppress(OSError):
+        words = (process / "cmdline").read_text().split("\0")
+        return words[3:5] == ["polyseek.ingest.worker", str(parent.pid)]
+    return False
+
+
+def wait_for(condition):
+    until = time.monotonic() + 15
+    while not (found := condition()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
 def test_what_decodes_before_an_error_is_kept(tmp_path):
     (tmp_path / "a.bad").write_text("half")
     decoded = run(tmp_path, count=1)["a.bad"]
@@ -80,7 +219,7 @@ def test_parts_of_a_long_asset_come_before_its_end(tmp_path, monkeypatch):
 def test_equal_times_are_told_apart():
     """As of subtitles in two languages."""
     same = Span(unit=SpanUnit.SECONDS, start=1, end=2)
-    run = decode_module._Run(None, None, "")
+    run = decode_module._Run(None, None, "", print)
     for _ in range(3):
         run._add(Segment(asset_uri="mem:/a", modality=Modality.TEXT, span=same))
     assert [s.span.end for s in run._waiting] == [2, 2.001, 2.002]

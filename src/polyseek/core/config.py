@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -50,10 +51,13 @@ class IndexOptions:
         metadata: CSV, JSONL or Parquet file with one row per asset, joined on its `path` column.
         keep_deleted: Keep assets that are no longer in the source.
         workers: Decode processes; 0 for one per core.
-        timeout_s: Time that decoding may take to the next piece of an asset.
+        timeout_s: Time that reading or decoding may take to the next piece of an asset.
         passage_chars: Longest passage a text is split into, in characters.
         window_s: Length of the windows a recording is cut into, in seconds.
         hop_s: Time from the start of one window to the start of the next, in seconds.
+
+    Raises:
+        ConfigError: A number is out of its range.
     """
 
     include: Sequence[str] = ()
@@ -65,6 +69,15 @@ class IndexOptions:
     passage_chars: int = 600
     window_s: float = 10.0
     hop_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        workers: Any = self.workers
+        if not isinstance(workers, int) or workers < 0:
+            raise ConfigError(f"workers is {workers!r}; expected 0 (one per core) or more")
+        for name in ("timeout_s", "passage_chars", "window_s", "hop_s"):
+            value: Any = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 < value < math.inf:
+                raise ConfigError(f"{name} is {value!r}; expected a number above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,8 @@ class AssetError(PolyseekError):
     """
 
     status = "failed"
+    final = False
+    """Whether the same bytes would fail again; where they might not, the next run tries again."""
 
     def __init__(self, uri: str, reason: str) -> None:
         self.uri, self.reason = uri, reason
@@ -90,10 +92,13 @@ class UnsupportedMediaError(AssetError):
     """No decoder reads this format."""
 
     status = "unsupported"
+    final = True
 
 
 class DecodeError(AssetError):
-    """The bytes are broken, too large, or took too long to decode."""
+    """The bytes are broken, too large, or hold nothing that can be indexed."""
+
+    final = True
 
 
 class EmptyMediaError(DecodeError):

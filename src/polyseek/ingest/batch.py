@@ -59,6 +59,7 @@ class _Work:
     borrowed: int = 0
     ended: bool = False
     reason: str | None = None
+    retry: bool = False
 
 
 @dataclass(kw_only=True)
@@ -103,14 +104,14 @@ class Batcher:
         for segment in part.segments:
             self._add(work, segment)
         if part.last:
-            self._end(work, part.reason)
+            self._end(work, part.reason, retry=part.retry)
 
     def fail(self, error: AssetError) -> bool:
         """End an asset that broke off; False when nothing of it had come."""
         work = self._open.get(error.uri)
         if work is None or not work.rows:
             return False
-        self._end(work, error.reason)
+        self._end(work, error.reason, retry=not error.final)
         return True
 
     def flush(self) -> None:
@@ -177,8 +178,8 @@ class Batcher:
             work.missing -= 1
             self._finish_if_whole(work)
 
-    def _end(self, work: _Work, reason: str | None) -> None:
-        work.ended, work.reason = True, reason
+    def _end(self, work: _Work, reason: str | None, *, retry: bool) -> None:
+        work.ended, work.reason, work.retry = True, reason, retry
         del self._open[work.asset.uri]
         self._finish_if_whole(work)
 
@@ -214,7 +215,7 @@ def _record(work: _Work, rows: Sequence[_Row]) -> AssetRecord:
         status=AssetStatus.PARTIAL if work.reason else AssetStatus.INDEXED,
         reason=work.reason,
         modalities=tuple(sorted({row.segment.modality for row in rows})),
-        etag=work.asset.etag,
+        etag="" if work.retry else work.asset.etag,
         content_hash=work.content_hash,
         size_bytes=work.asset.size_bytes,
         segments=len(rows),

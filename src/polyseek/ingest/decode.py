@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from time import perf_counter
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar, cast
 
 import numpy as np
 
@@ -29,9 +29,12 @@ from polyseek.core.types import (
     Modality,
     Prepare,
     Segment,
+    Signal,
     SpanUnit,
 )
 from polyseek.ingest.sources.metadata import well_formed
+
+_T = TypeVar("_T")
 
 MAX_FIELDS = 1000
 """Metadata fields of one segment. A matrix in a .csv file would make the store crawl for hours."""
@@ -67,6 +70,7 @@ class Part:
         segments: Pieces in order, each with a prepared signal.
         last: Whether the asset ends here.
         reason: Why some of it is missing; None when it is complete. Known at the last part.
+        retry: Whether what is missing may come another time: the content is not at fault.
         share: How much of the asset is decoded, 0 to 1; None where that is not known.
     """
 
@@ -75,6 +79,7 @@ class Part:
     segments: tuple[Segment, ...]
     last: bool
     reason: str | None = None
+    retry: bool = False
     share: float | None = None
 
 
@@ -107,18 +112,35 @@ def decoder_for(asset: Asset, known: Mapping[str, Decoder]) -> Decoder:
     Raises:
         UnsupportedMediaError: There is none.
     """
-    suffix = PurePosixPath(asset.path).suffix.lower()
-    decoder = known.get(suffix)
+    decoder = known.get(suffix_of(asset))
     if decoder is None:
-        named = f"'{suffix}' files" if suffix else "files without an ending"
-        raise UnsupportedMediaError(asset.uri, f"{named} are not supported")
+        raise UnsupportedMediaError(asset.uri, no_decoder(asset))
     return decoder
 
 
-def decode(asset: Asset, tools: Toolbox) -> Iterator[Part]:
+def suffix_of(asset: Asset) -> str:
+    """The file name ending that decides on the decoder."""
+    return PurePosixPath(asset.path).suffix.lower()
+
+
+def no_decoder(asset: Asset) -> str:
+    """The reason of an asset that has no decoder."""
+    suffix = suffix_of(asset)
+    named = f"'{suffix}' files" if suffix else "files without an ending"
+    return f"{named} are not supported"
+
+
+def decode(
+    asset: Asset, tools: Toolbox, alive: Callable[[], None] = lambda: None
+) -> Iterator[Part]:
     """Read, hash, decode, split and prepare one asset, part by part.
 
     What decodes before or after an error is kept and the error becomes the last part's `reason`.
+
+    Args:
+        asset: The asset.
+        tools: What reads it.
+        alive: Called at every step forward, also at those that give no segment.
 
     Raises:
         AssetError: Nothing of it can be indexed.
@@ -127,7 +149,7 @@ def decode(asset: Asset, tools: Toolbox) -> Iterator[Part]:
     if asset.size_bytes == 0:
         raise DecodeError(asset.uri, "is empty")
     with tools.source.open(asset) as stream:
-        run = _Run(asset, tools, _hash(asset, stream))
+        run = _Run(asset, tools, _hash(asset, stream, alive), alive)
         yield from run.parts(decoder, asset, stream)
     for companion in asset.companions:
         yield from run.companion(companion)
@@ -137,8 +159,10 @@ def decode(asset: Asset, tools: Toolbox) -> Iterator[Part]:
 class _Run:
     """One asset being decoded: what waits to be handed over, and what went wrong."""
 
-    def __init__(self, asset: Asset, tools: Toolbox, content_hash: str) -> None:
-        self._asset, self._tools, self._hash = asset, tools, content_hash
+    def __init__(
+        self, asset: Asset, tools: Toolbox, content_hash: str, alive: Callable[[], None]
+    ) -> None:
+        self._asset, self._tools, self._hash, self._alive = asset, tools, content_hash, alive
         self._waiting: list[Segment] = []
         self._waiting_bytes = 0
         self._ids: set[str] = set()
@@ -150,7 +174,7 @@ class _Run:
     def parts(self, decoder: Decoder, asset: Asset, stream: BinaryIO) -> Iterator[Part]:
         """Full parts; what is left over waits for the next call."""
         try:
-            for media in decoder.open(asset, stream):
+            for media in self._watched(decoder.open(asset, stream)):
                 try:
                     for segment in self._segments(media):
                         self._add(segment)
@@ -171,7 +195,8 @@ class _Run:
                 yield from self.parts(decoder, companion, stream)
         except AssetError as error:
             name = PurePosixPath(companion.path).name
-            self._errors.append(DecodeError(self._asset.uri, f"{name}: {error.reason}"))
+            kind = DecodeError if error.final else AssetError
+            self._errors.append(kind(self._asset.uri, f"{name}: {error.reason}"))
 
     def last(self) -> Part:
         """The last part.
@@ -188,7 +213,9 @@ class _Run:
             raise DecodeError(self._asset.uri, "holds nothing that can be indexed")
         problems = [self._asset.problem] if self._asset.problem else []
         problems += [error.reason for error in self._errors]
-        return self._part(last=True, reason="; ".join(problems) or None, share=1.0)
+        reason = "; ".join(problems) or None
+        retry = not all(error.final for error in self._errors)
+        return replace(self._part(last=True, share=1.0), reason=reason, retry=retry)
 
     def _add(self, segment: Segment) -> None:
         segment = self._distinct(segment)
@@ -199,7 +226,11 @@ class _Run:
 
     def _distinct(self, segment: Segment) -> Segment:
         """Subtitles in two languages have the same times: a thousandth more tells them apart."""
-        while segment.id in self._ids and segment.span is not None:
+        while segment.id in self._ids:
+            if segment.span is None:
+                raise DecodeError(
+                    self._asset.uri, f"the decoder gives two {segment.modality} segments no span"
+                )
             span = replace(segment.span, end=round(segment.span.end + 0.001, 6))
             segment = replace(segment, span=span)
         return segment
@@ -208,7 +239,7 @@ class _Run:
         late = perf_counter() - self._handed_over > PART_SECONDS
         return self._waiting_bytes >= PART_BYTES or (late and bool(self._waiting))
 
-    def _part(self, *, last: bool, share: float | None, reason: str | None = None) -> Part:
+    def _part(self, *, last: bool, share: float | None) -> Part:
         segments, self._waiting, self._waiting_bytes = tuple(self._waiting), [], 0
         self._handed_over = perf_counter()
         return Part(
@@ -216,7 +247,6 @@ class _Run:
             content_hash=self._hash,
             segments=segments,
             last=last,
-            reason=reason,
             share=share,
         )
 
@@ -226,6 +256,8 @@ class _Run:
         if segmenter is None or prepare is None:
             self._unread.add(media.modality)
             return
+        if isinstance(media.signal, Iterator):
+            media = replace(media, signal=cast("Signal", self._watched(media.signal)))
         for segment in segmenter.split(self._asset, media):
             signal = segment.signal
             if signal is None:
@@ -236,6 +268,11 @@ class _Run:
                 metadata=_metadata(self._asset, segment.metadata),
                 signal=prepare(well_formed(signal) if isinstance(signal, str) else signal),
             )
+
+    def _watched(self, pieces: Iterator[_T]) -> Iterator[_T]:
+        for piece in pieces:
+            self._alive()
+            yield piece
 
 
 def _share(segment: Segment, media: Media) -> float | None:
@@ -267,11 +304,12 @@ def _storable(value: MetadataValue) -> MetadataValue:
     return [well_formed(item) for item in value] if isinstance(value, list) else value
 
 
-def _hash(asset: Asset, stream: BinaryIO) -> str:
+def _hash(asset: Asset, stream: BinaryIO, alive: Callable[[], None]) -> str:
     try:
         digest = hashlib.blake2b(digest_size=16)
         while block := stream.read(1024 * 1024):
             digest.update(block)
+            alive()
         stream.seek(0)
     except OSError as error:
         raise AssetError(asset.uri, f"cannot be read: {error.strerror}") from error

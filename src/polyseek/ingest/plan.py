@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError
@@ -16,6 +17,7 @@ from polyseek.core.types import (
     Progress,
     ProgressCallback,
 )
+from polyseek.ingest.decode import decoders, no_decoder, suffix_of
 
 
 @dataclass(kw_only=True)
@@ -77,7 +79,8 @@ def make_plan(
 ) -> Plan:
     """List the source and compare it with the collection's records.
 
-    An asset whose etag its record has is unchanged, also a failed one: it would fail again.
+    An asset whose etag its record has is unchanged, also a failed one: it would fail again. An
+    unsupported one is tried again once there is a decoder for it.
 
     Raises:
         SourceError: The source cannot be listed.
@@ -94,7 +97,7 @@ def make_plan(
             plan.unreadable.append(found)
             continue
         record = known.get(found.uri)
-        if record and record.etag == found.etag and record.status is not AssetStatus.PENDING:
+        if record and _is_settled(record, found):
             plan.skipped += 1
         else:
             plan.todo.append(found)
@@ -111,6 +114,20 @@ def make_plan(
     return plan
 
 
+def _is_settled(record: AssetRecord, asset: Asset) -> bool:
+    """Whether the asset's record says all there is to say."""
+    if record.status is AssetStatus.PENDING or not record.etag or record.etag != asset.etag:
+        return False
+    if record.status is AssetStatus.UNSUPPORTED and record.reason == no_decoder(asset):
+        return suffix_of(asset) not in _suffixes()
+    return True
+
+
+@cache
+def _suffixes() -> frozenset[str]:
+    return frozenset(decoders())
+
+
 def _lenders(plan: Plan) -> dict[str, AssetRecord]:
     """Records whose segments stay as they are: those of an asset in `todo` change under way."""
     changing = {asset.uri for asset in plan.todo}
@@ -122,11 +139,14 @@ def _lenders(plan: Plan) -> dict[str, AssetRecord]:
 
 
 def failed_record(uri: str, error: AssetError, asset: Asset | None = None) -> AssetRecord:
-    """The record of an asset of which nothing can be indexed."""
+    """The record of an asset of which nothing can be indexed.
+
+    Where the asset's content is not at fault, it has no etag: the next run tries again.
+    """
     return AssetRecord(
         uri=uri,
         status=AssetStatus(error.status),
         reason=error.reason,
-        etag=asset.etag if asset else "",
+        etag=asset.etag if asset and error.final else "",
         size_bytes=asset.size_bytes if asset else 0,
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from queue import Full, Queue
 from typing import Any
 
-from polyseek.core.errors import AssetError, DecodeError, PolyseekError
+from polyseek.core.errors import AssetError, ConfigError, PolyseekError
 from polyseek.core.runtime import available_cores
 from polyseek.core.types import Asset
 from polyseek.ingest.decode import Part, Toolbox
@@ -38,11 +38,20 @@ class Workers:
     Args:
         tools: What each worker is given.
         count: Number of processes; 0 for one per core.
-        timeout_s: Time that may pass between two parts of an asset.
+        timeout_s: Time that may pass between two steps forward inside an asset.
+
+    Raises:
+        ConfigError: A source, decoder or segmenter cannot be pickled.
     """
 
     def __init__(self, tools: Toolbox, *, count: int, timeout_s: float) -> None:
-        self._tools = tools
+        try:
+            self._tools = pickle.dumps(tools, protocol=pickle.HIGHEST_PROTOCOL)
+        except Exception as error:  # pickling raises what it meets
+            raise ConfigError(
+                "a source, decoder, segmenter or encoder plug-in cannot be sent to the decode "
+                f"workers: {error}; all of them must be picklable"
+            ) from error
         self._count = count or available_cores()
         self._timeout_s = timeout_s
         self._ready: Queue[Part | AssetError | _End] = Queue(self._count * AHEAD)
@@ -89,16 +98,23 @@ class Workers:
     def _drive(self, remaining: Iterator[Asset]) -> None:
         """Decode assets one after the other in a process of this thread's own."""
         end = _End()
-        worker = None
         try:
-            while (asset := self._next(remaining)) is not None:
-                if worker is None or not worker.alive:
-                    worker = self._start()
-                for answer in worker.decode(asset, timeout_s=self._timeout_s):
-                    self._put(answer)
+            self._decode_all(remaining)
         except PolyseekError as error:
             end.error = error
-        self._put(end)
+        except Exception as error:  # noqa: BLE001 - `decode` raises it, in the caller's thread
+            end.error = PolyseekError(f"decoding stopped: {type(error).__name__}: {error}")
+            end.error.__cause__ = error
+        finally:
+            self._put(end)
+
+    def _decode_all(self, remaining: Iterator[Asset]) -> None:
+        worker = None
+        while (asset := self._next(remaining)) is not None:
+            if worker is None or not worker.alive:
+                worker = self._start()
+            for answer in worker.decode(asset, timeout_s=self._timeout_s):
+                self._put(answer)
 
     def _next(self, remaining: Iterator[Asset]) -> Asset | None:
         with self._lock:
@@ -130,23 +146,30 @@ class _End:
 class _Worker:
     """One process. Not thread-safe: one thread drives it."""
 
-    def __init__(self, tools: Toolbox) -> None:
-        environment = {**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "polyseek.ingest.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            # Ctrl-C in the terminal is for the parent, which finishes the batch in hand.
-            **_own_process_group(),
-        )
+    def __init__(self, tools: bytes) -> None:
+        # Modules in the working folder are files to index, not code to run.
+        path = os.pathsep.join(filter(os.path.isabs, sys.path))
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-P", "-m", "polyseek.ingest.worker", str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+                # Ctrl-C in the terminal is for the parent, which finishes the batch in hand.
+                **_own_process_group(),
+            )
+        except OSError as error:
+            raise PolyseekError(
+                f"a decode worker cannot be started: {error.strerror}; ask for fewer (--workers)"
+            ) from error
         try:
             self._send(tools)
             ready = self._receive()
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:
             self.stop()
             raise PolyseekError("a decode worker did not start; see the message above") from error
         if ready != READY:
+            self.stop()
             raise PolyseekError(f"a decode worker answered {ready!r} instead of starting")
 
     @property
@@ -155,18 +178,20 @@ class _Worker:
 
     def decode(self, asset: Asset, *, timeout_s: float) -> Iterator[Part | AssetError]:
         try:
-            self._send(asset)
+            self._send(pickle.dumps(asset, protocol=pickle.HIGHEST_PROTOCOL))
         except OSError:
             self.stop()
-            yield DecodeError(asset.uri, "the decoder crashed")
+            yield AssetError(asset.uri, "the decoder crashed")
             return
         while True:
             answer = self._answer(asset, timeout_s)
+            if isinstance(answer, str):  # a sign of life
+                continue
             yield answer
             if isinstance(answer, AssetError) or answer.last:
                 return
 
-    def _answer(self, asset: Asset, timeout_s: float) -> Part | AssetError:
+    def _answer(self, asset: Asset, timeout_s: float) -> Part | AssetError | str:
         late = threading.Event()
 
         def give_up() -> None:
@@ -176,11 +201,15 @@ class _Worker:
         timer = threading.Timer(timeout_s, give_up)
         timer.start()
         try:
-            answer: Part | AssetError = self._receive()
+            answer: Part | AssetError | str = self._receive()
         except (OSError, EOFError, pickle.UnpicklingError):
             self.stop()
             reason = f"took longer than {timeout_s:g} s" if late.is_set() else "the decoder crashed"
-            return DecodeError(asset.uri, reason)
+            return AssetError(asset.uri, reason)
+        except Exception as error:  # noqa: BLE001 - unpickling raises what it meets
+            self.stop()
+            problem = f"{type(error).__name__}: {error}"
+            return AssetError(asset.uri, f"what the decoder gave cannot be read: {problem}")
         finally:
             timer.cancel()
         return answer
@@ -196,9 +225,9 @@ class _Worker:
                 if pipe:
                     pipe.close()
 
-    def _send(self, value: object) -> None:
+    def _send(self, pickled: bytes) -> None:
         assert self._process.stdin is not None  # noqa: S101 - opened above, for the type checker
-        pickle.dump(value, self._process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+        self._process.stdin.write(pickled)
         self._process.stdin.flush()
 
     def _receive(self) -> Any:
