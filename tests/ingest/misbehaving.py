@@ -25,6 +25,10 @@ class Bomb:
         return int, ("tick",)
 
 
+def samples_of(sound):
+    return sound.samples
+
+
 def silence(seconds):
     """Comes slowly, and gives no segment."""
     for i in range(seconds * 5):

@@ -37,7 +37,7 @@ def run(folder, *, count=2, timeout_s=20.0):
         source=source,
         decoders={**real.decoders, ".bad": decoder},
         segmenters=real.segmenters,
-        prepare=real.prepare,
+        prepare={**real.prepare, Modality.AUDIO: misbehaving.samples_of},
     )
     with Workers(tools, count=count, timeout_s=timeout_s) as workers:
         answers = list(workers.decode(source.list()))
