@@ -117,6 +117,85 @@ def test_a_missing_source_stops_before_anything_is_indexed(tmp_path, photos):
     assert len(made) == 0
 
 
+def test_an_empty_source_beside_a_good_one_is_a_failure_in_the_report(tmp_path, photos):
+    made = polyseek.open(tmp_path / "c")
+    (tmp_path / "empty").mkdir()
+    report = made.add(tmp_path / "empty", photos, workers=1)
+    assert report.added == 4
+    assert [f.uri for f in report.failures] == [(tmp_path / "empty").as_uri()]
+    assert "--include" in report.failures[0].reason
+    with pytest.raises(errors.EmptySourceError, match="nothing to index"):
+        made.add(tmp_path / "empty")
+
+
+def test_metadata_rows_without_a_file_are_counted_and_a_table_of_them_refused(
+    tmp_path, photos, caplog
+):
+    made = polyseek.open(tmp_path / "c")
+    table = tmp_path / "m.csv"
+    table.write_text("path,year\nphotos/red.png,2020\n")
+    with pytest.raises(errors.ConfigError, match="none of its 1 rows .*'photos/red.png'"):
+        made.add(photos, metadata=table, workers=1)
+    assert len(made) == 0
+    table.write_text("path,year\nred.png,2020\ngone.png,2021\n")
+    for _ in range(2):  # the second time nothing is new
+        caplog.clear()
+        made.add(photos, metadata=table, workers=1)
+        assert [r.getMessage() for r in caplog.records if "--metadata" in r.getMessage()] == [
+            f"--metadata {table}: 1 of 2 rows belong to no file, 'gone.png' for example"
+        ]
+    assert made.fields()["year"] == "integer"
+
+
+def test_remove_forgets_what_is_at_or_below_a_path(changing):
+    photos, collection = changing
+    (photos / "red").mkdir()
+    (photos / "red" / "a.txt").write_text("a")
+    (photos / "red" / "b.txt").write_text("b")
+    collection.add(photos, workers=1)
+    shutil.rmtree(photos)
+    with pytest.raises(errors.SourceNotFoundError, match="nothing at or below"):
+        collection.remove(photos / "red", photos / "re")
+    assert len(collection) == 6
+    assert collection.remove(photos / "red", photos / "red" / "a.txt") == 2
+    assert collection.remove((photos / "red.png").as_uri()) == 1
+    assert collection.remove(photos) == 3
+    assert collection.status().assets == {}
+
+
+def test_two_processes_may_make_a_collection_at_once(tmp_path, monkeypatch):
+    class Slower(LanceStore):
+        tried = 0
+
+        @classmethod
+        def open(cls, location, *, resident=False):
+            cls.tried += 1
+            if cls.tried == 1:
+                LanceStore.create(location, api.manifest_of(FakeEncoder().info))  # the other one
+                raise errors.CollectionNotFoundError(location)
+            return LanceStore.open(location, resident=resident)
+
+    monkeypatch.setattr(api.plugins, "load", lambda role, name: Slower)
+    assert len(polyseek.open(tmp_path / "c")) == 0
+
+
+def test_other_model_files_are_named(collection, monkeypatch):
+    newer = FakeEncoder()
+    monkeypatch.setattr(
+        newer, "info", replace(newer.info, checksums={"new.onnx": "2"}), raising=False
+    )
+    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: newer)
+    with pytest.raises(errors.IncompatibleCollectionError, match=r"other files \(new.onnx\)"):
+        polyseek.open(collection.location)
+
+
+def test_a_filter_is_checked_before_anything_is_embedded(collection, monkeypatch):
+    monkeypatch.setattr(collection._encoder, "encode", None)
+    for condition in ("", "  ", "colour = 1", "width ="):
+        with pytest.raises(errors.InvalidFilterError):
+            collection.search("red", filter=condition, modalities=["audio"])
+
+
 def test_an_unknown_option_or_modality_names_the_known_ones(collection, photos):
     with pytest.raises(errors.ConfigError, match="keep_deleted"):
         collection.add(photos, speed="fast")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polyseek.core import plugins
-from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_settings
 from polyseek.core.errors import (
     CollectionBusyError,
     CollectionNotFoundError,
     ConfigError,
-    EmptySourceError,
     IncompatibleCollectionError,
     SourceNotFoundError,
     StoreError,
@@ -97,6 +95,8 @@ class Collection:
     ) -> IngestReport:
         """Index folders or files; unchanged assets are skipped, deleted ones removed.
 
+        What `include` and `exclude` leave out stays as it is.
+
         Args:
             sources: Folders or files.
             progress: Called with every step, also while model files are fetched.
@@ -105,30 +105,40 @@ class Collection:
                 ``hop_s``.
 
         Raises:
-            SourceError: A source is missing, unreadable or holds nothing to index.
-            ConfigError: An option is unknown.
+            SourceError: A source is missing or unreadable, or none holds anything to index.
+            ConfigError: An option is unknown or out of range, or no row of the metadata table
+                belongs to a file.
         """
-        from polyseek.ingest.pipeline import ingest
+        from polyseek.ingest.several import given, ingest_all
 
-        chosen = _options(IndexOptions, options)
-        require(sources)
-        total = IngestReport()
-        for path in sources:
-            source = _file_source(path, chosen)
-            with reporting(progress):
-                report = ingest(
-                    source,
-                    encoder=self._encoder,
-                    store=self._store,
-                    options=chosen,
-                    progress=progress,
-                )
-            if report == replace(IngestReport(), elapsed_s=report.elapsed_s):
-                raise EmptySourceError(f"{path}: nothing to index (hidden files are left out)")
-            total = _merge(total, report)
-            if total.interrupted:
-                break
-        return total
+        chosen = given(sources, _options(IndexOptions, options))
+        return ingest_all(chosen, encoder=self._encoder, store=self._store, progress=progress)
+
+    def remove(self, *paths: str | Path) -> int:
+        """Forget the assets at or below these paths (or uris), and how many they were.
+
+        The files themselves stay; indexing their folder brings them back.
+
+        Raises:
+            SourceNotFoundError: The collection has nothing at or below one of the paths.
+        """
+        from polyseek.ingest.several import uri_of
+
+        with self._store.writing():
+            known = [record.uri for record in self._store.records()]
+            gone: set[str] = set()
+            for path in paths:
+                uri = uri_of(path).rstrip("/")
+                found = [u for u in known if u == uri or u.startswith(uri + "/")]
+                if not found:
+                    raise SourceNotFoundError(
+                        f"{path}: the collection has nothing at or below it; "
+                        "'polyseek status --json' counts what it has"
+                    )
+                gone.update(found)
+            self._store.delete(sorted(gone))
+            self._store.optimize()
+        return len(gone)
 
     def search(
         self,
@@ -153,16 +163,18 @@ class Collection:
         Raises:
             QueryError: The query cannot be read or the options are wrong.
         """
+        from polyseek.core.filters import check, parse
         from polyseek.ingest.term import read_query
         from polyseek.search.pipeline import search
 
+        only = _modalities(modalities)
+        if filter is not None:
+            check(parse(filter), self.fields())
         return search(
             read_query(query, offline=self._offline),
             encoder=self._encoder,
             store=self._store,
-            options=SearchOptions(
-                limit=limit, modalities=_modalities(modalities), filter=filter or None
-            ),
+            options=SearchOptions(limit=limit, modalities=only, filter=filter),
             preview=clip,
         )
 
@@ -236,6 +248,35 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     return Collection(where, store=store, encoder=chosen, offline=settings.offline)
 
 
+def open_to_index(
+    location: str | Path | None,
+    *sources: str | Path,
+    encoder: str | None = None,
+    **options: Any,
+) -> Collection:
+    """Open a collection, or create it when all is well and there is something to put into it.
+
+    Args:
+        location: Folder of the collection.
+        sources: What will be indexed.
+        encoder: As in `open`.
+        options: As in `Collection.add`.
+
+    Raises:
+        SourceError: A source is missing or unreadable, or a new collection would stay empty.
+        ConfigError: An option is wrong.
+    """
+    from polyseek.ingest.several import given, nothing_in
+
+    chosen = given(sources, _options(IndexOptions, options))
+    try:
+        return open(location, encoder=encoder, create=False, resident=False)
+    except CollectionNotFoundError:
+        if chosen.hold_nothing():
+            raise nothing_in(sources) from None
+    return open(location, encoder=encoder, resident=False)
+
+
 def _create(backend: Any, where: str, encoder: str, settings: Settings) -> None:
     """Make a collection, unless another process is faster."""
     info = _load_encoder(encoder, settings).info
@@ -248,17 +289,6 @@ def _create(backend: Any, where: str, encoder: str, settings: Settings) -> None:
             backend.open(where)
             return
         raise
-
-
-def require(sources: Sequence[str | Path]) -> None:
-    """Refuse missing sources before anything is done about the others.
-
-    Raises:
-        SourceNotFoundError: A source is no folder or file.
-    """
-    for source in sources:
-        if not Path(source).expanduser().exists():
-            raise SourceNotFoundError(f"{source}: no such file or folder")
 
 
 def manifest_of(info: EncoderInfo) -> Manifest:
@@ -282,11 +312,17 @@ def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
     expected = manifest_of(info)
     for name in ("revision", "dim", "tower_dims", "checksums"):
         made, now = getattr(manifest, name), getattr(expected, name)
-        if made != now:
-            raise IncompatibleCollectionError(
-                f"{where}: made with encoder '{info.name}' of {name} {made}, this polyseek has "
-                f"{now}; index the source into a new collection with -c"
-            )
+        if made == now:
+            continue
+        if name == "checksums":
+            files = sorted(f for f in {**made, **now} if made.get(f) != now.get(f))
+            difference = f"with other files ({', '.join(files)}) than this polyseek has"
+        else:
+            difference = f"of {name} {made}, this polyseek has {now}"
+        raise IncompatibleCollectionError(
+            f"{where}: made with encoder '{info.name}' {difference}; index the source into a new "
+            "collection with -c"
+        )
 
 
 def clip(hit: Hit) -> Clip | None:
@@ -299,11 +335,6 @@ def clip(hit: Hit) -> Clip | None:
 def _load_encoder(name: str, settings: Settings) -> Encoder:
     load: Callable[[Settings], Encoder] = plugins.load("encoder", name)
     return load(settings)
-
-
-def _file_source(path: str | Path, options: IndexOptions) -> Any:
-    make = plugins.load("source", "files")
-    return make(Path(path).expanduser(), options)
 
 
 def _options(kind: type[Any], given: Mapping[str, Any]) -> Any:
@@ -322,18 +353,3 @@ def _modalities(names: Sequence[str]) -> tuple[Modality, ...]:
             continue
         raise ConfigError(f"unknown modality '{name}'; known: {', '.join(Modality)}")
     return tuple(found)
-
-
-def _merge(a: IngestReport, b: IngestReport) -> IngestReport:
-    return replace(
-        a,
-        added=a.added + b.added,
-        updated=a.updated + b.updated,
-        moved=a.moved + b.moved,
-        skipped=a.skipped + b.skipped,
-        deleted=a.deleted + b.deleted,
-        segments=a.segments + b.segments,
-        failures=[*a.failures, *b.failures],
-        interrupted=a.interrupted or b.interrupted,
-        elapsed_s=a.elapsed_s + b.elapsed_s,
-    )

@@ -130,6 +130,34 @@ def test_failures_are_counted_and_listed_with_reasons(cli, photos):
     assert "photos/bad.png: is no picture" in out
 
 
+def test_a_new_collection_is_made_only_when_something_will_be_in_it(cli, photos, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "m.csv").write_text("path,year\nnope.png,2020\n")
+    for words, expected in (
+        (["empty"], 22),
+        (["photos", "--include", "*.mp4"], 22),
+        (["photos", "--metadata", "none.csv"], 21),
+        (["photos", "--metadata", "m.csv"], 10),
+    ):
+        assert cli("index", *words)[0] == expected
+        assert not (tmp_path / ".polyseek").exists()
+
+
+def test_a_source_that_is_gone_is_refused_and_then_removed(cli, photos):
+    cli("index", photos)
+    for path in photos.rglob("*"):
+        path.is_file() and path.unlink()
+    code, _, err = cli("index", photos)
+    assert code == 22
+    assert "4 assets" in err
+    assert "polyseek remove" in err
+    assert cli("remove", "photos/trip") == (0, ".polyseek: 1 removed\n", "")
+    code, _, err = cli("remove", "photos/trip")
+    assert code == 21
+    assert "nothing at or below" in err
+    assert json.loads(cli("remove", "photos", "--json")[1]) == {"removed": 3}
+
+
 def test_status(cli, indexed):
     _, out, _ = cli("status")
     assert "3 image" in out
@@ -174,6 +202,7 @@ def test_bad_input_is_one_line_with_its_own_exit_code(cli, indexed, words, code,
 
 def test_an_unknown_encoder_lists_the_known_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").touch()
     monkeypatch.setattr(sys, "argv", ["polyseek", "index", ".", "--encoder", "huge"])
     with pytest.raises(SystemExit) as stop:
         entry.main()

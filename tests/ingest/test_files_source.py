@@ -128,6 +128,34 @@ def test_covers_only_what_lies_below(tmp_path):
     assert not source.covers((tmp_path / "photos2/a.jpg").as_uri())
 
 
+def test_covers_only_what_it_would_list(tmp_path):
+    def covered(**options):
+        source = FileSource(tmp_path, IndexOptions(**options))
+        names = ("a.jpg", "b.txt", "sub/c.jpg", ".git/d.jpg", "x.polyseek/e.jpg", "locked/")
+        uris = {name: f"{tmp_path.as_uri()}/{name}" for name in names}
+        return {name for name, uri in uris.items() if source.covers(uri)}
+
+    assert covered() == {"a.jpg", "b.txt", "sub/c.jpg", "locked/"}
+    assert covered(include=["*.jpg"]) == {"a.jpg", "sub/c.jpg", "locked/"}
+    assert covered(exclude=["sub/", "*.txt"]) == {"a.jpg", "locked/"}
+
+
+def test_a_collection_of_any_name_is_not_listed(tmp_path):
+    for name in ("a.txt", "index/assets.lance/data/1.txt", "index/notes.txt"):
+        touch(tmp_path / name)
+    assert listed(tmp_path) == ["a.txt"]
+    assert listed(tmp_path / "index") == []
+
+
+def test_rows_of_a_table_that_belong_to_a_file(tmp_path):
+    touch(tmp_path / "in/sub/a.jpg")
+    rows = ("sub/a.jpg", "sub//a.jpg", "../m.csv", str(tmp_path / "in/sub/a.jpg"), "b.jpg")
+    table = touch(tmp_path / "m.csv", "\n".join(["path,n", *(f"{row},1" for row in rows)]))
+    for root, row in ((tmp_path / "in", "sub/a.jpg"), (tmp_path / "in/sub/a.jpg", "a.jpg")):
+        joined = FileSource(root, IndexOptions(metadata=table)).joined()
+        assert {path for path, there in joined.items() if there} == {row} & set(rows)
+
+
 def test_a_table_is_joined_on_the_path_with_types(tmp_path):
     touch(tmp_path / "in/a.jpg")
     touch(tmp_path / "in/b.jpg")

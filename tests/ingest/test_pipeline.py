@@ -11,7 +11,13 @@ import pytest
 from PIL import Image
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import AssetError, CollectionBusyError, DecodeError, SourceNotFoundError
+from polyseek.core.errors import (
+    AssetError,
+    CollectionBusyError,
+    DecodeError,
+    EmptySourceError,
+    SourceNotFoundError,
+)
 from polyseek.core.types import Asset, AssetStatus, Manifest, Modality, Segment, Span, SpanUnit
 from polyseek.ingest import pipeline, plan
 from polyseek.ingest.batch import Batcher, lent
@@ -256,6 +262,41 @@ def test_a_subfolder_that_cannot_be_read_loses_nothing(folder, encoder, store, m
     monkeypatch.undo()
     run(folder, encoder, store)
     assert all(r.status is AssetStatus.INDEXED for r in store.records())
+
+
+def test_a_link_that_leads_nowhere_hides_what_was_below_it_and_nothing_else(
+    folder, encoder, store, tmp_path
+):
+    for name in ("trip", "trip2020"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(name)
+        (folder / name).symlink_to(tmp_path / name)
+    run(folder, encoder, store)
+    shutil.rmtree(tmp_path / "trip")
+    (folder / "trip2020").unlink()
+    assert run(folder, encoder, store).deleted == 1
+    uris = {r.uri for r in store.records()}
+    assert (folder / "trip" / "a.txt").as_uri() in uris
+    assert (folder / "trip2020" / "a.txt").as_uri() not in uris
+
+
+def test_what_include_and_exclude_leave_out_stays(folder, encoder, store):
+    run(folder, encoder, store)
+    (folder / "red.png").unlink()
+    assert run(folder, encoder, store, include=["*.txt"]).deleted == 0
+    assert run(folder, encoder, store, exclude=["*.png"]).deleted == 0
+    assert run(folder, encoder, store, include=["*.png"]).deleted == 1
+
+
+def test_a_source_that_suddenly_lists_nothing_is_refused(folder, encoder, store):
+    run(folder, encoder, store)
+    version = store.version
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with pytest.raises(EmptySourceError, match="4 assets of it, file://.* none was removed"):
+        run(folder, encoder, store)
+    assert store.version == version
+    assert run(folder, encoder, store, keep_deleted=True).deleted == 0
 
 
 def test_another_folder_is_none_of_this_ones_business(folder, encoder, store, tmp_path):

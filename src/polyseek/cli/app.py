@@ -81,23 +81,39 @@ def index(
     from polyseek.cli import render
     from polyseek.cli.progress import progress_bar
 
-    api.require(sources)
-    opened = api.open(collection, encoder=encoder, resident=False)
+    options: dict[str, Any] = {
+        "include": include or (),
+        "exclude": exclude or (),
+        "metadata": metadata,
+        "keep_deleted": keep_deleted,
+        "workers": workers,
+    }
+    opened = api.open_to_index(collection, *sources, encoder=encoder, **options)
     with progress_bar() as progress:
-        report = opened.add(
-            *sources,
-            progress=progress,
-            include=include or (),
-            exclude=exclude or (),
-            metadata=metadata,
-            keep_deleted=keep_deleted,
-            workers=workers,
-        )
+        report = opened.add(*sources, progress=progress, **options)
     if as_json:
         _print_json(render.report_dict(report))
     else:
         render.report(report, location=opened.location)
     return exits.INTERRUPTED if report.interrupted else exits.OK
+
+
+@app.command()
+def remove(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    *,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget what was indexed at or below these paths; the files themselves stay."""
+    from polyseek import api
+
+    opened = api.open(collection, create=False, resident=False)
+    count = opened.remove(*paths)
+    if as_json:
+        _print_json({"removed": count})
+    else:
+        typer.echo(f"{opened.location}: {count:,} removed")
 
 
 @app.command()

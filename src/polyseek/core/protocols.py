@@ -36,7 +36,7 @@ class Source(Protocol):
     def list(self) -> Iterator[Asset | AssetError]:
         """Every asset below the root, in a stable order.
 
-        An unreadable part is yielded as an `AssetError` whose uri is a prefix of the uris it hides.
+        An unreadable part is yielded as an `AssetError`; it hides its uri and all below it.
 
         Raises:
             SourceError: The root itself is missing or unreadable.

@@ -46,7 +46,7 @@ def ingest(
     stops at once.
 
     Raises:
-        SourceError: The source cannot be listed.
+        SourceError: The source cannot be listed, or suddenly lists nothing.
         CollectionBusyError: Another process is writing to the collection.
     """
     started = perf_counter()

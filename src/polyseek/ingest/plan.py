@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import AssetError
+from polyseek.core.errors import AssetError, EmptySourceError
 from polyseek.core.protocols import Source
 from polyseek.core.types import (
     Asset,
@@ -84,6 +84,7 @@ def make_plan(
 
     Raises:
         SourceError: The source cannot be listed.
+        EmptySourceError: It lists nothing, and did so before: no reason to forget everything.
     """
     known = {record.uri: record for record in records}
     plan = Plan(known=known)
@@ -105,12 +106,18 @@ def make_plan(
             progress(Progress(stage="list", done=len(listed), total=None))
     plan.by_content = _lenders(plan)
     if not options.keep_deleted:
-        hidden = tuple(error.uri for error in plan.unreadable)
+        hidden = tuple(error.uri.rstrip("/") + "/" for error in plan.unreadable)
         plan.deleted = [
             uri
             for uri in known
             if uri not in listed and source.covers(uri) and not (hidden and uri.startswith(hidden))
         ]
+    if plan.deleted and not listed:
+        raise EmptySourceError(
+            f"the source lists nothing, but the collection has {len(plan.deleted):,} assets of it, "
+            f"{plan.deleted[0]} for example; none was removed. Is a drive or a folder missing? "
+            "'polyseek remove' forgets what is gone for good"
+        )
     return plan
 
 

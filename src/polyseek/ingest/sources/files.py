@@ -26,7 +26,8 @@ from polyseek.ingest.decoders.video import VideoDecoder
 from polyseek.ingest.sources.metadata import flatten_metadata, read_table, well_formed
 
 SIDECAR = ".json"
-COLLECTION_SUFFIX = ".polyseek"
+COLLECTION_SUFFIX, COLLECTION_TABLE = ".polyseek", "assets.lance"
+"""By its name, or by what it holds, a folder is a collection."""
 
 _Names: TypeAlias = "defaultdict[str, list[str]]"
 _PLAYED = AudioDecoder.suffixes | VideoDecoder.suffixes
@@ -86,7 +87,29 @@ class FileSource:
     def covers(self, uri: str) -> bool:
         """See `polyseek.core.protocols.Source`."""
         own = self.root.as_uri()
-        return uri == own or uri.startswith(own.rstrip("/") + "/")
+        above = own.rstrip("/") + "/"
+        if uri == own or not uri.startswith(above):
+            return uri == own
+        if uri.endswith("/"):  # a folder that could not be read
+            return True
+        path = PurePosixPath(os.fsdecode(unquote_to_bytes(uri.removeprefix(above))))
+        folders = list(path.parents)[:-1]
+        passed_by = any(part.startswith(".") for part in path.parts) or any(
+            folder.suffix == COLLECTION_SUFFIX or self._pruned(str(folder)) for folder in folders
+        )
+        return self._wanted(str(path)) and not passed_by
+
+    def joined(self) -> Mapping[str, bool]:
+        """Whether each row of the metadata table belongs to a file, by its path."""
+        return {path: self._has(path) for path in self._table}
+
+    def _has(self, below: str) -> bool:
+        path = PurePosixPath(below)
+        if str(path) != below or path.is_absolute() or ".." in path.parts:
+            return False  # no asset is called that
+        if not self.root.is_dir():
+            return below == self.root.name
+        return os.path.lexists(self.root / below)
 
     def _walk(
         self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]
@@ -99,9 +122,9 @@ class FileSource:
             yield AssetError(folder.as_uri() + "/", f"folder cannot be read: {error.strerror}")
             return
         identity = (status.st_dev, status.st_ino)
-        if identity in above:
-            return
         names = frozenset(entry.name for entry in entries)
+        if identity in above or COLLECTION_TABLE in names:
+            return
         subtitles = self._subtitles(names, prefix)
         attached = {name for beside in subtitles.values() for name in beside}
         for entry in entries:

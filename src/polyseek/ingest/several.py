@@ -1,0 +1,143 @@
+"""Folders and files that a user names: checked first, then ingested one after the other."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from polyseek.core import plugins
+from polyseek.core.artifacts import reporting
+from polyseek.core.config import IndexOptions
+from polyseek.core.errors import ConfigError, EmptySourceError, SourceNotFoundError
+from polyseek.core.protocols import Encoder, Store
+from polyseek.core.types import AssetStatus, Failure, IngestReport, ProgressCallback
+from polyseek.ingest.pipeline import ingest
+from polyseek.ingest.sources.files import FileSource
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """Sources as the user named them.
+
+    Attributes:
+        paths: What was typed.
+        sources: The source of each path.
+        options: How they are ingested.
+        warning: What is doubtful about them.
+    """
+
+    paths: Sequence[str | Path]
+    sources: Sequence[FileSource]
+    options: IndexOptions
+    warning: str | None = None
+
+    def hold_nothing(self) -> bool:
+        """Whether none of them lists an asset, not even one that cannot be read."""
+        return all(next(source.list(), None) is None for source in self.sources)
+
+
+def given(paths: Sequence[str | Path], options: IndexOptions) -> Given:
+    """Refuse what is wrong with any of the sources before anything is done about the others.
+
+    Raises:
+        SourceNotFoundError: A source or the metadata table is missing.
+        SourceError: The metadata table cannot be read or joined.
+        ConfigError: No row of the metadata table belongs to a file.
+    """
+    for path in paths:
+        if not Path(path).expanduser().exists():
+            raise SourceNotFoundError(f"{path}: no such file or folder")
+    make = plugins.load("source", "files")
+    sources = [make(Path(path).expanduser(), options) for path in paths]
+    warning = _check_table(sources, options)
+    return Given(paths=paths, sources=sources, options=options, warning=warning)
+
+
+def nothing_in(paths: Iterable[str | Path]) -> EmptySourceError:
+    """The error of sources that list nothing."""
+    return EmptySourceError(
+        f"{', '.join(map(str, paths))}: nothing to index (hidden files, collections and what "
+        "--include and --exclude leave out do not count)"
+    )
+
+
+def ingest_all(
+    sources: Given, *, encoder: Encoder, store: Store, progress: ProgressCallback | None = None
+) -> IngestReport:
+    """Ingest the sources one after the other; one that lists nothing is a failure in the report.
+
+    Raises:
+        EmptySourceError: All of them list nothing.
+    """
+    if sources.warning:
+        _log.warning(sources.warning)
+    total = IngestReport()
+    empty: list[EmptySourceError] = []
+    for path, source in zip(sources.paths, sources.sources, strict=True):
+        try:
+            with reporting(progress):
+                report = ingest(
+                    source,
+                    encoder=encoder,
+                    store=store,
+                    options=sources.options,
+                    progress=progress,
+                )
+            if not report.interrupted and report == IngestReport(elapsed_s=report.elapsed_s):
+                raise nothing_in([path])
+        except EmptySourceError as error:
+            empty.append(error)
+            failure = Failure(uri=uri_of(path), status=AssetStatus.FAILED, reason=str(error))
+            report = IngestReport(failures=(failure,))
+        total = _merge(total, report)
+        if total.interrupted:
+            break
+    if empty and len(empty) == len(sources.paths):
+        raise EmptySourceError("; ".join(map(str, empty)))
+    return total
+
+
+def uri_of(path: str | Path) -> str:
+    """The uri of a path that a user names; one that is a uri already stays as it is."""
+    if isinstance(path, str) and "://" in path:
+        return path
+    return Path(os.path.abspath(Path(path).expanduser())).as_uri()  # noqa: PTH100 - keeps links
+
+
+def _check_table(sources: Sequence[FileSource], options: IndexOptions) -> str | None:
+    rows: dict[str, bool] = {}
+    for source in sources:
+        for path, joined in source.joined().items():
+            rows[path] = rows.get(path, False) or joined
+    lost = [path for path, joined in rows.items() if not joined]
+    if lost and len(lost) == len(rows):
+        raise ConfigError(
+            f"--metadata {options.metadata}: none of its {len(rows):,} rows belongs to a file, "
+            f"'{lost[0]}' for example; the path column is relative to the source"
+        )
+    if not lost:
+        return None
+    return (
+        f"--metadata {options.metadata}: {len(lost):,} of {len(rows):,} rows belong to no file, "
+        f"'{lost[0]}' for example"
+    )
+
+
+def _merge(a: IngestReport, b: IngestReport) -> IngestReport:
+    return replace(
+        a,
+        added=a.added + b.added,
+        updated=a.updated + b.updated,
+        moved=a.moved + b.moved,
+        skipped=a.skipped + b.skipped,
+        deleted=a.deleted + b.deleted,
+        segments=a.segments + b.segments,
+        failures=[*a.failures, *b.failures],
+        interrupted=a.interrupted or b.interrupted,
+        elapsed_s=a.elapsed_s + b.elapsed_s,
+    )
