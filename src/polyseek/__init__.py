@@ -1,4 +1,4 @@
-"""Cross-modal retrieval: search images and texts with a query of any modality.
+"""Cross-modal retrieval: search images, sounds, videos and texts with a query of any modality.
 
 >>> import polyseek
 >>> photos = polyseek.open("photos.polyseek")

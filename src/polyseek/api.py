@@ -152,7 +152,8 @@ class Collection:
 
         Args:
             query: A text, a path or URL of a media file, or a PIL image. A string is a path when
-                it names an existing file or contains a slash; ``text:...`` forces text.
+                it names an existing file, contains a slash or ends like a media file;
+                ``text:...`` forces text.
             limit: Number of hits.
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.

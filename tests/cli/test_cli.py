@@ -158,6 +158,17 @@ def test_a_source_that_is_gone_is_refused_and_then_removed(cli, photos):
     assert json.loads(cli("remove", "photos", "--json")[1]) == {"removed": 3}
 
 
+def test_lines_for_pipes_are_not_wrapped(cli, photos):
+    deep = photos / ("folder with a long name " * 5).strip() / ("another " * 10).strip()
+    deep.mkdir(parents=True)
+    (deep / "bad.png").write_bytes(b"x")
+    Image.new("RGB", (8, 8), "red").save(deep / "good.png")
+    where = deep.relative_to(photos.parent)
+    assert f"  {where}/bad.png: is no picture" in cli("index", photos)[1]
+    assert f"{where}/bad.png: is no picture" in cli("status")[1]
+    assert f"{where}/good.png" in cli("search", "red")[1]
+
+
 def test_status(cli, indexed):
     _, out, _ = cli("status")
     assert "3 image" in out

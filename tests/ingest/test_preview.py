@@ -1,13 +1,17 @@
 """Thumbnails and clips: small, playable, and never an error."""
 
 import io
+from dataclasses import replace
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from made_documents import made_pdf
 from polyseek.core.types import Hit, Modality, Span, SpanUnit
+from polyseek.ingest.decoders import pdf
 from polyseek.ingest.preview import CLIP_HEIGHT, CLIP_S, THUMBNAIL_SIDE, preview
 
 
@@ -82,6 +86,60 @@ def test_a_video_moment_becomes_a_small_film(film):
     assert frames[0].shape == (CLIP_HEIGHT, CLIP_HEIGHT * 160 // 120, 3)
     red, _, blue = frames[1].mean(axis=(0, 1))
     assert blue > 4 * red
+
+
+def test_a_broadcast_that_begins_at_any_time_is_played_from_its_span(tmp_path):
+    path = tmp_path / "show.ts"
+    with av.open(str(path), "w", format="mpegts") as file:
+        track = file.add_stream("mpeg2video", rate=25, options={"g": "5"})
+        track.width, track.height, track.pix_fmt = 160, 120, "yuv420p"
+        for i in range(100):
+            colour = (200, 0, 0) if i < 50 else (0, 0, 200)
+            picture = np.full((120, 160, 3), colour, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = i + 25_000, Fraction(1, 25)
+            file.mux(track.encode(frame))
+        file.mux(track.encode(None))
+    for start, wanted in ((0, "red"), (2.2, "blue")):
+        frames = frames_of(preview(hit(path, Modality.VIDEO, start, start + 1)))
+        red, _, blue = frames[0].mean(axis=(0, 1))
+        assert ("red" if red > blue else "blue") == wanted
+        assert 8 <= len(frames) <= 11
+
+
+def test_a_recording_held_upright_is_played_upright(tmp_path):
+    path = tmp_path / "phone.mov"
+    with av.open(str(path), "w") as file:
+        track = file.add_stream("libx264", rate=10)
+        track.width, track.height, track.pix_fmt = 160, 120, "yuv420p"
+        track.set_display_rotation(90)
+        picture = np.zeros((120, 160, 3), np.uint8)
+        picture[:, :80] = 255
+        for _ in range(10):
+            file.mux(track.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(track.encode(None))
+    frame = frames_of(preview(hit(path, Modality.VIDEO, 0, 1)))[0]
+    assert frame.shape == (CLIP_HEIGHT, 136, 3)
+    halves = frame[:80].mean(), frame[100:].mean()
+    assert abs(halves[0] - halves[1]) > 200
+
+
+def frames_of(clip):
+    with av.open(io.BytesIO(clip.data)) as file:
+        return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+
+
+def test_only_the_page_that_was_found_is_drawn(tmp_path, monkeypatch):
+    path = tmp_path / "book.pdf"
+    path.write_bytes(made_pdf(*([f"Page {number}"] for number in range(1, 31))))
+    drawn = []
+    draw = pdf._picture
+    monkeypatch.setattr(pdf, "_picture", lambda page: (drawn.append(page), draw(page))[1])
+    span = Span(unit=SpanUnit.PAGE, start=30, end=31)
+    found = replace(hit(path, Modality.IMAGE), span=span)
+    assert preview(found).mime == "image/jpeg"
+    assert len(drawn) == 1
+    assert preview(replace(found, span=replace(span, start=31, end=32))) is None
 
 
 def test_texts_have_no_preview(tmp_path):

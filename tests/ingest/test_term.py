@@ -45,7 +45,8 @@ def folder(tmp_path, monkeypatch):
         "~5 dogs",
         "~nobody",
         "red",
-        "photo.png",  # no such file, and no slash
+        "node.js",
+        "her photo.png",  # a description of one, perhaps
         "ftp: what is it",
         "https://example.org is a site",
         "a\0b",
@@ -102,7 +103,9 @@ def test_a_tilde_is_the_home_folder(folder, monkeypatch):
     assert read_query(Path("~/red.png")).modality is Modality.IMAGE
 
 
-@pytest.mark.parametrize("term", ["no/such.png", "./gone.png", "/gone.png", "~/gone", "cats/dogs"])
+@pytest.mark.parametrize(
+    "term", ["no/such.png", "./gone.png", "/gone.png", "~/gone", "cats/dogs", "blau.png", "A.MP4"]
+)
 def test_a_path_to_nothing_names_the_way_to_search_for_it_as_text(folder, term):
     shown = str(Path(term))
     with pytest.raises(QueryError) as caught:

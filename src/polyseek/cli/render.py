@@ -19,12 +19,13 @@ from polyseek.core.types import AssetStatus, Failure, Hit, IngestReport, Modalit
 from polyseek.search.results import Results
 
 SHOWN_FAILURES = 10
+UNWRAPPED = 100_000
 THUMBNAIL_COLUMNS, THUMBNAIL_ROWS = 12, 5
 
 
 def report(done: IngestReport, *, location: str) -> None:
     """Print what an ingest run did."""
-    console = Console(highlight=False)
+    console = _console()
     counts = {
         "added": done.added,
         "updated": done.updated,
@@ -47,7 +48,7 @@ def report_dict(done: IngestReport) -> dict[str, Any]:
 
 def results(found: Results, *, explain: bool) -> None:
     """Print hits as a table, with thumbnails where the terminal shows 24-bit colour."""
-    console = Console(highlight=False)
+    console = _console()
     pictures = console.is_terminal and console.color_system == "truecolor"
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("#", justify="right")
@@ -87,7 +88,7 @@ def paths(found: Results) -> None:
 
 def status(found: Status) -> None:
     """Print what a collection holds."""
-    console = Console(highlight=False)
+    console = _console()
     console.print(f"{escape(found.location)}  (encoder {escape(found.encoder)})")
     for modality, count in found.modalities.items():
         console.print(f"  {count:>9,} {modality}")
@@ -96,6 +97,14 @@ def status(found: Status) -> None:
             console.print(f"  {found.assets[status_]:>9,} {status_}")
     for failure in found.failures:
         console.print(Text(f"{failure.status:<11} {local_path(failure.uri)}: {failure.reason}"))
+
+
+def _console() -> Console:
+    """Standard output; lines for pipes and files are not cut to a width that nobody sees."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = UNWRAPPED
+    return console
 
 
 def local_path(uri: str) -> str:

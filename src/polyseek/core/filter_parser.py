@@ -27,6 +27,7 @@ from polyseek.core.filters import (
     Operator,
     Or,
 )
+from polyseek.core.texts import well_formed
 
 ALLOWED = (
     "allowed: field = != < <= > >= value, BETWEEN, IN (...), LIKE, ILIKE, IS [NOT] NULL, "
@@ -66,7 +67,7 @@ def parse_condition(text: str) -> Filter:
     """
     if len(text) > _MAX_CHARS:
         raise InvalidFilterError(f"the filter has {len(text)} characters, at most {_MAX_CHARS}")
-    text = text.encode(errors="replace").decode()  # as stores keep texts with lone surrogates
+    text = well_formed(text)  # as stores keep it
     try:
         tree = _convert(sqlglot.parse_one(_only_names_and_values(text), into=exp.Condition))
         depth = _depth(tree)

@@ -20,6 +20,7 @@ from polyseek.core.errors import (
     UnsupportedMediaError,
 )
 from polyseek.core.protocols import Decoder, Segmenter, Source
+from polyseek.core.texts import well_formed
 from polyseek.core.types import (
     Asset,
     EncoderInfo,
@@ -32,7 +33,6 @@ from polyseek.core.types import (
     Signal,
     SpanUnit,
 )
-from polyseek.ingest.sources.metadata import well_formed
 
 _T = TypeVar("_T")
 

@@ -6,12 +6,18 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from polyseek.core.errors import AssetError
 from polyseek.core.types import Asset, Clip, Hit, Modality, Span
 from polyseek.ingest.decode import decoder_for, decoders
+from polyseek.ingest.decoders.container import origin_s
+from polyseek.ingest.decoders.pdf import PdfDecoder, page_picture
+from polyseek.ingest.decoders.video_frames import FramePictures
+from polyseek.ingest.decoders.video_track import video_track
 from polyseek.ingest.sources.files import open_file
 
 THUMBNAIL_SIDE = 320
@@ -49,13 +55,22 @@ def _picture(hit: Hit) -> Clip | None:
         etag="",
     )
     with open_file(hit.uri) as stream:
-        for media in decoder_for(asset, decoders()).open(asset, stream):
-            if media.modality is Modality.IMAGE and media.span == hit.span:
-                image: Any = media.signal
-                image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-                buffer = BytesIO()
-                image.save(buffer, "JPEG", quality=80)
-                return Clip(mime="image/jpeg", data=buffer.getvalue())
+        image = _image(asset, stream, hit.span)
+    if image is None:
+        return None
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return Clip(mime="image/jpeg", data=buffer.getvalue())
+
+
+def _image(asset: Asset, stream: BinaryIO, span: Span | None) -> Any:
+    decoder = decoder_for(asset, decoders())
+    if isinstance(decoder, PdfDecoder) and span is not None:
+        return page_picture(asset, stream, int(span.start))
+    for media in decoder.open(asset, stream):
+        if media.modality is Modality.IMAGE and media.span == span:
+            return media.signal
     return None
 
 
@@ -93,19 +108,24 @@ def _film(hit: Hit) -> Clip | None:
         av.open(file) as source,
         av.open(buffer, "w", format="mp4") as target,
     ):
-        shown = next(iter(source.streams.video), None)
-        if shown is None or not shown.height:
+        shown = video_track(source)
+        if shown is None:
             return None
-        width = round(shown.width * CLIP_HEIGHT / shown.height / 2) * 2
+        pictures = FramePictures(shown)
         track = target.add_stream("libx264", rate=CLIP_FPS, options={"crf": "30"})
-        track.width, track.height, track.pix_fmt = max(width, 2), CLIP_HEIGHT, "yuv420p"
         count = 0
         first_s = None
         for frame in _between(source, shown, hit.span):
-            first_s = frame.time if first_s is None else first_s
+            if first_s is None:
+                first_s = frame.time
+                width, height = pictures.size(frame)
+                track.width = max(round(width * CLIP_HEIGHT / height / 2) * 2, 2)
+                track.height, track.pix_fmt = CLIP_HEIGHT, "yuv420p"
             if frame.time - first_s < count / CLIP_FPS:
                 continue
-            small = frame.reformat(track.width, track.height, "yuv420p")
+            picture = pictures(frame).resize((track.width, track.height))
+            plain = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
+            small = plain.reformat(format="yuv420p")
             small.pts, small.time_base = count, Fraction(1, CLIP_FPS)
             count += 1
             target.mux(track.encode(small))
@@ -116,10 +136,13 @@ def _film(hit: Hit) -> Clip | None:
 def _between(source: Any, track: Any, span: Span | None) -> Any:
     """Decoded frames of the span's first seconds."""
     start_s, end_s = (span.start, span.end) if span else (0.0, CLIP_S)
+    zero_s = origin_s(source)
     if start_s > 0:
-        source.seek(int(start_s * 1_000_000))
+        source.seek(int((zero_s + start_s) * 1_000_000))
     for frame in source.decode(track):
-        at_s = frame.time or 0.0
+        if frame.time is None:
+            continue
+        at_s = frame.time - zero_s
         if at_s >= min(end_s, start_s + CLIP_S):
             return
         if at_s >= start_s - 0.05:

@@ -16,9 +16,9 @@ from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 from polyseek.core.errors import DecodeError, QueryError
+from polyseek.core.texts import well_formed
 from polyseek.core.types import Asset, Modality, Query
 from polyseek.ingest.decode import decoder_for, decoders, segmenters
-from polyseek.ingest.sources.metadata import well_formed
 
 TEXT_PREFIX = "text:"
 MAX_REMOTE_BYTES = 64 * 1024 * 1024
@@ -32,9 +32,9 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
     """The query a term stands for.
 
     Args:
-        term: A PIL image; a path; or a string, which is a path when it names an existing file or
-            has a slash and no space around it, a URL when it starts with ``http(s)://``, and a
-            text otherwise. ``text:...`` forces text.
+        term: A PIL image; a path; or a string, which is a path when it names an existing file, or
+            has no space and either a slash or the ending of a media file, a URL when it starts
+            with ``http(s)://``, and a text otherwise. ``text:...`` forces text.
         offline: Refuse URLs.
 
     Raises:
@@ -49,7 +49,7 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
         return _from_text(term.removeprefix(TEXT_PREFIX))
     if re.match(r"https?://\S+$", term):
         return _from_url(term, offline=offline)
-    if _is(_expanded(Path(term)), Path.is_file) or _looks_like_path(term):
+    if _is(_expanded(Path(term)), Path.is_file) or _looks_like_path(term) or _is_file_name(term):
         return _from_path(Path(term))
     return _from_text(term)
 
@@ -60,6 +60,12 @@ def _looks_like_path(term: str) -> bool:
     # "and/or" in a sentence is no path; "./my photo.jpg" and "~/a b.png" are.
     starts_like_path = term.startswith((".", "~", *separators))
     return has_separator and (starts_like_path or " " not in term)
+
+
+def _is_file_name(term: str) -> bool:
+    """A word such as ``blue.png``: searched for as text, a wrong name would seem to find things."""
+    suffix = Path(term).suffix.lower()
+    return bool(suffix) and not re.search(r"\s", term) and suffix in decoders()
 
 
 def _from_text(text: str) -> Query:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from polyseek.core.filters import FieldType
+from polyseek.core.texts import well_formed
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
@@ -29,7 +30,7 @@ from polyseek.core.types import (
     Span,
     SpanUnit,
 )
-from polyseek.store.metadata import clean, dump_clashing
+from polyseek.store.metadata import dump_clashing
 
 ASSETS = "assets"
 VECTOR_COLUMN = {Space.SHARED: "embedding", Space.TOWER: "tower"}
@@ -122,9 +123,9 @@ def segments_to_arrow(
         "span_unit": pa.array([span and str(span.unit) for span in spans], pa.string()),
         "span_start": pa.array([span and span.start for span in spans], pa.float64()),
         "span_end": pa.array([span and span.end for span in spans], pa.float64()),
-        "text": pa.array([s.text if s.text is None else clean(s.text) for s in segments]).cast(
-            pa.string()
-        ),
+        "text": pa.array(
+            [s.text if s.text is None else well_formed(s.text) for s in segments]
+        ).cast(pa.string()),
         "clashing": pa.array([dump_clashing(rest) for _, rest in rows], pa.string()),
         "embedding": vectors_to_arrow(batch.embeddings.shared, pa.float32()),
         "tower": vectors_to_arrow(batch.embeddings.tower, pa.float16()),
@@ -213,7 +214,7 @@ def records_to_arrow(records: Iterable[AssetRecord], schema: pa.Schema) -> pa.Ta
     """Rows of the assets table."""
     rows = [asdict(record) for record in records]
     for row in rows:
-        row["reason"] = row["reason"] and clean(row["reason"])
+        row["reason"] = row["reason"] and well_formed(row["reason"])
     return pa.Table.from_pylist(rows, schema=schema.remove_metadata())
 
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from polyseek.core.filters import FieldType, as_utc
+from polyseek.core.texts import well_formed
 from polyseek.core.types import Metadata, MetadataValue
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def normalize(value: object) -> MetadataValue | None:
     """A value as every store keeps it; None when there is nothing to keep.
 
     Times become UTC, NaN becomes missing, -0.0 becomes 0.0, lists become lists of texts, integers
-    beyond 64 bits and anything unknown become texts, and lone surrogates become ``?``.
+    beyond 64 bits and anything unknown become texts, and lone surrogates become U+FFFD.
     """
     if hasattr(value, "item") and not isinstance(value, str | bytes):
         array = cast("Any", value)  # of NumPy, mostly without dimensions
@@ -34,7 +35,7 @@ def normalize(value: object) -> MetadataValue | None:
         case None:
             return None
         case bool() | str():
-            return clean(value) if isinstance(value, str) else value
+            return well_formed(value) if isinstance(value, str) else value
         case int():
             return value if -(2**63) <= value < 2**63 else str(value)
         case float():
@@ -47,12 +48,7 @@ def normalize(value: object) -> MetadataValue | None:
         case list() | tuple() | set() | frozenset():
             return [_text(item) for item in map(normalize, value) if item is not None]
         case _:
-            return clean(str(value))
-
-
-def clean(text: str) -> str:
-    """A text that UTF-8 can hold: lone surrogates (undecodable file names) become ``?``."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
+            return well_formed(str(value))
 
 
 def type_of(value: MetadataValue) -> FieldType:
@@ -110,7 +106,7 @@ def normalize_row(metadata: Metadata) -> dict[str, MetadataValue]:
     for name, given in metadata.items():
         value = normalize(given)
         if value is not None:
-            row[clean(name)] = value
+            row[well_formed(name)] = value
     return row
 
 

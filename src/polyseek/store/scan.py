@@ -10,7 +10,6 @@ Source: Gao, Long: RaBitQ, SIGMOD 2024 (arXiv 2405.12497).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from polyseek.core.runtime import available_cores
 from polyseek.core.types import Floats
 
 Rows: TypeAlias = "NDArray[np.int64]"
@@ -243,9 +243,7 @@ def exact_scores(blocks: Iterable[NDArray[Any]], queries: Floats, limit: int) ->
 
 
 def _threads() -> int:
-    return min(MAX_THREADS, os.process_cpu_count() if hasattr(os, "process_cpu_count") else
-               len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
-               os.cpu_count() or 1)  # fmt: skip
+    return min(MAX_THREADS, available_cores())
 
 
 @cache

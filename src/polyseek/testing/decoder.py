@@ -67,6 +67,11 @@ class DecoderConformance(ABC):
                     if isinstance(value, datetime):
                         assert value.tzinfo is not None, f"{name}: {field} has no time zone"
 
+    def test_media_of_one_modality_are_told_apart_by_their_spans(self, decoder: Decoder) -> None:
+        for name, content in self.samples().items():
+            whole = [m.modality for m, _ in _decode(decoder, name, content) if m.span is None]
+            assert len(set(whole)) == len(whole), f"{name}: two media without a span"
+
     def test_a_pickled_copy_decodes_alike(self, decoder: Decoder) -> None:
         copy: Decoder = pickle.loads(pickle.dumps(decoder))  # noqa: S301 - its own bytes
         assert copy.suffixes == decoder.suffixes

@@ -70,6 +70,25 @@ class PdfDecoder:
             raise DecodeError(asset.uri, _problem(broken, cut=cut))
 
 
+def page_picture(asset: Asset, stream: BinaryIO, number: int) -> Image:
+    """The picture of one page, counted from 1, without drawing the others.
+
+    Raises:
+        DecodeError: There is no such page, or it cannot be drawn.
+    """
+    document = _opened(asset, stream)
+    try:
+        page = document[number - 1]
+        try:
+            return _picture(page)
+        finally:
+            page.close()
+    except Exception as error:  # PDFium's binding raises what it meets
+        raise DecodeError(asset.uri, f"page {number} cannot be drawn: {error}") from error
+    finally:
+        document.close()
+
+
 def _opened(asset: Asset, stream: BinaryIO) -> Any:
     import pypdfium2
     from pypdfium2 import raw

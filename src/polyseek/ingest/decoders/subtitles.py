@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from polyseek.core.errors import DecodeError
 from polyseek.core.types import Asset, Media, Modality, Span, SpanUnit
-from polyseek.ingest.decoders.container import Damage
+from polyseek.ingest.decoders.container import Damage, origin_s
 from polyseek.ingest.decoders.text import read_text
 
 PASSAGE_CHARS = 200
@@ -100,11 +100,10 @@ def embedded_subtitles(asset: Asset, container: Any) -> Iterator[Media]:
 
     damage = Damage()
     cues: list[Cue] = []
-    origin_s = max(container.start_time or 0, 0) / 1_000_000
     try:
         for packet in container.demux(subtitle_track(container)):
             if packet.pts is not None and packet.size:
-                cues += _cues_of(packet, origin_s, damage)
+                cues += _cues_of(packet, origin_s(container), damage)
     except av.error.FFmpegError as error:  # the file ends in the middle of a packet
         damage.note(error)
     yield from _media(cues)
@@ -112,10 +111,10 @@ def embedded_subtitles(asset: Asset, container: Any) -> Iterator[Media]:
         damage.check(asset, "subtitle track", decoded=bool(cues))
 
 
-def _cues_of(packet: Any, origin_s: float, damage: Damage) -> Iterator[Cue]:
+def _cues_of(packet: Any, start_of_file_s: float, damage: Damage) -> Iterator[Cue]:
     import av
 
-    start_s = max(float(packet.pts * packet.time_base) - origin_s, 0.0)
+    start_s = max(float(packet.pts * packet.time_base) - start_of_file_s, 0.0)
     end_s = start_s + float((packet.duration or 0) * packet.time_base)
     try:
         for subtitle in packet.decode():

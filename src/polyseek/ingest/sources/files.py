@@ -19,11 +19,12 @@ from pathspec import GitIgnoreSpec
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, ConfigError, SourceError, SourceNotFoundError
+from polyseek.core.texts import well_formed
 from polyseek.core.types import Asset, Metadata, MetadataValue
 from polyseek.ingest.decoders.audio import AudioDecoder
 from polyseek.ingest.decoders.subtitles import SubtitleDecoder
 from polyseek.ingest.decoders.video import VideoDecoder
-from polyseek.ingest.sources.metadata import flatten_metadata, read_table, well_formed
+from polyseek.ingest.sources.metadata import flatten_metadata, read_table
 
 SIDECAR = ".json"
 COLLECTION_SUFFIX, COLLECTION_TABLE = ".polyseek", "assets.lance"

@@ -80,15 +80,6 @@ def flatten_metadata(
     return fields
 
 
-def well_formed(text: str) -> str:
-    """A text that UTF-8 can hold: halves of surrogate pairs become U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
 def _rows(path: Path) -> list[dict[str, Any]]:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
