@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -106,18 +106,7 @@ def make_plan(
             progress(Progress(stage="list", done=len(listed), total=None))
     plan.by_content = _lenders(plan)
     if not options.keep_deleted:
-        hidden = tuple(error.uri.rstrip("/") + "/" for error in plan.unreadable)
-        plan.deleted = [
-            uri
-            for uri in known
-            if uri not in listed and source.covers(uri) and not (hidden and uri.startswith(hidden))
-        ]
-    if plan.deleted and not listed:
-        raise EmptySourceError(
-            f"the source lists nothing, but the collection has {len(plan.deleted):,} assets of it, "
-            f"{plan.deleted[0]} for example; none was removed. Is a drive or a folder missing? "
-            "'polyseek remove' forgets what is gone for good"
-        )
+        plan.deleted = _gone(source, plan, listed)
     return plan
 
 
@@ -143,6 +132,23 @@ def _lenders(plan: Plan) -> dict[str, AssetRecord]:
         for record in plan.known.values()
         if record.content_hash and record.segments and record.uri not in changing
     }
+
+
+def _gone(source: Source, plan: Plan, listed: Set[str]) -> list[str]:
+    """Uris that the source would list if they were still there; an unreadable part hides some."""
+    hidden = tuple(error.uri.rstrip("/") + "/" for error in plan.unreadable)
+    gone = [
+        uri
+        for uri in plan.known
+        if uri not in listed and source.covers(uri) and not uri.startswith(hidden)
+    ]
+    if gone and not listed:
+        raise EmptySourceError(
+            f"the source lists nothing, but the collection has {len(gone):,} assets of it, "
+            f"{gone[0]} for example; none was removed. Is a drive or a folder missing? "
+            "'polyseek remove' forgets what is gone for good"
+        )
+    return gone
 
 
 def failed_record(uri: str, error: AssetError, asset: Asset | None = None) -> AssetRecord:
