@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from polyseek.core.errors import (
 )
 from polyseek.core.filters import FieldType
 from polyseek.core.protocols import Encoder, Store
+from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
     Clip,
+    Embeddings,
     EncoderInfo,
     Failure,
+    Floats,
     Hit,
     IngestReport,
     Manifest,
@@ -78,6 +82,8 @@ class Collection:
         self._store = store
         self._encoder = encoder
         self._offline = offline
+        make = plugins.find("default", encoder.info.name)
+        self._defaults: Defaults | None = make() if make else None
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
@@ -119,6 +125,7 @@ class Collection:
                     encoder=self._encoder,
                     store=self._store,
                     options=chosen,
+                    hub_biases=self._hub_biases,
                     progress=progress,
                 )
             if report == replace(IngestReport(), elapsed_s=report.elapsed_s):
@@ -135,6 +142,8 @@ class Collection:
         limit: int = 10,
         modalities: Sequence[str] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
+        min_probability: float | None = None,
+        show_all: bool = False,
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
 
@@ -144,9 +153,12 @@ class Collection:
             limit: Number of hits.
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
+            min_probability: Leave out hits that are less probable than this.
+            show_all: Show the nearest hits even when nothing matches.
 
         Returns:
-            Hits, best first. Their `score` is a cosine; higher is better.
+            Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
+            When nothing in the collection is probable enough, no hits and `no_match`.
 
         Raises:
             QueryError: The query cannot be read or the options are wrong.
@@ -159,10 +171,43 @@ class Collection:
             encoder=self._encoder,
             store=self._store,
             options=SearchOptions(
-                limit=limit, modalities=_modalities(modalities), filter=filter or None
+                limit=limit,
+                modalities=_modalities(modalities),
+                filter=filter or None,
+                min_probability=min_probability,
+                show_all=show_all,
             ),
+            defaults=self._defaults,
             preview=clip,
         )
+
+    def tune(
+        self,
+        *,
+        bank: str | Path | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Tuning:
+        """Fit hub corrections and calibrations to this collection; nothing is labelled or sent.
+
+        Args:
+            bank: A text file with one query per line, like those people ask here; the shipped one
+                of 3,000 generic English queries when left out. Never take the queries that quality
+                is measured with.
+            progress: Called with every pair of modalities.
+
+        Raises:
+            ConfigError: The bank cannot be read or is too small.
+            CollectionBusyError: Another process is writing to the collection.
+        """
+        from polyseek.learn.bank import read_bank
+        from polyseek.learn.tune import tune
+
+        texts = read_bank(bank) if bank is not None else ()
+        with reporting(progress), self._store.writing():
+            queries = self._query_bank(texts)
+            return tune(
+                self._store, bank=queries, texts=texts, defaults=self._defaults, progress=progress
+            )
 
     def fields(self) -> Mapping[str, FieldType]:
         """Metadata fields that filters may name, with their types."""
@@ -184,6 +229,31 @@ class Collection:
             modalities=modalities,
             failures=list(self._failures()),
         )
+
+    def _query_bank(self, texts: Sequence[str]) -> Embeddings:
+        """The user's own bank, else the one that ships with the encoder, else the generic one."""
+        from polyseek.learn.bank import embed_bank, generic_queries
+
+        if not texts and self._defaults:
+            return self._defaults.bank
+        return embed_bank(texts or generic_queries(), self._encoder)
+
+    @cached_property
+    def _bank(self) -> Embeddings | None:
+        """The bank that new segments get their hub bias from; None while there is none."""
+        tuning = self._store.tuning
+        if tuning is None and self._defaults is None:
+            return None
+        return self._query_bank(tuning.bank if tuning else ())
+
+    def _hub_biases(self, modality: Modality, rows: Embeddings) -> Mapping[Modality, Floats]:
+        from polyseek.learn.hub import hub_bias
+
+        if self._bank is None:
+            return {}
+        same = modality is Modality.TEXT
+        bank = self._bank.tower if same else self._bank.shared
+        return {Modality.TEXT: hub_bias(rows.tower if same else rows.shared, bank)}
 
     def _failures(self) -> Iterator[Failure]:
         for record in self._store.records():

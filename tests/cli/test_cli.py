@@ -94,7 +94,8 @@ def test_json_has_what_programs_need(cli, indexed):
     assert found["coverage"] == {"searched": 4, "failed": 2, "pending": 0}
     assert [hit["rank"] for hit in found["hits"]] == [1, 2]
     assert set(found["hits"][0]) == {
-        "rank", "id", "uri", "modality", "score", "span", "text", "moments", "metadata",
+        "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "span", "text",
+        "moments", "metadata",
     }  # fmt: skip
     assert {step["modality"] for step in found["plan"]} == {"image", "text"}
     assert all(step["recall"] == 1.0 for step in found["plan"])
@@ -109,7 +110,7 @@ def test_paths_and_filter_and_table(cli, indexed):
     assert "note.txt" not in out
     code, out, _ = cli("search", "red", "--filter", "width > 99")
     assert code == 0
-    assert "No hits" in out
+    assert "Nothing found" in out
 
 
 def test_grid_is_self_contained(cli, indexed, tmp_path):

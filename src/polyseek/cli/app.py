@@ -116,6 +116,15 @@ def search(
         str | None,
         typer.Option("--filter", metavar="SQL", help="""Condition, e.g. "year >= 2020"."""),
     ] = None,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", min=0, max=1, help="Leave out hits that are less probable than this."
+        ),
+    ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show the nearest hits, however improbable.")
+    ] = False,
     as_json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
     grid: Annotated[
@@ -139,6 +148,8 @@ def search(
             limit=limit,
             modalities=[name.strip() for name in modality.split(",")] if modality else (),
             filter=condition,
+            min_probability=min_probability,
+            show_all=show_all,
         )
     if grid:
         _write_grid(grid, results)
@@ -163,6 +174,30 @@ def status(*, collection: CollectionOption = None, as_json: JsonOption = False) 
         _print_json(found.to_dict())
     else:
         render.status(found)
+
+
+@app.command()
+def tune(
+    *,
+    collection: CollectionOption = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your own typical queries, one per line, at least 100."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit probabilities and hub corrections to a collection; no labels needed."""
+    from polyseek import api
+    from polyseek.cli import render
+    from polyseek.cli.progress import progress_bar
+
+    opened = api.open(collection, create=False, resident=False)
+    with progress_bar() as progress:
+        found = opened.tune(bank=bank, progress=progress)
+    if as_json:
+        _print_json(json.loads(found.to_json()))
+    else:
+        render.tuning(found, location=opened.location)
 
 
 @app.command()

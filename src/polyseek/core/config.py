@@ -75,11 +75,17 @@ class SearchOptions:
         limit: Number of hits.
         modalities: Which segments to search; empty for all the collection has.
         filter: SQL-like condition on metadata, e.g. ``year >= 2020 AND folder = 'trip'``.
+        min_probability: Leave out hits that are less probable. By default a search whose best hit
+            is not probable enough has found nothing, and any other leaves out what is far less
+            probable than its best hit.
+        show_all: Show the nearest hits, however improbable.
     """
 
     limit: int = 10
     modalities: Sequence[Modality] = ()
     filter: str | None = None
+    min_probability: float | None = None
+    show_all: bool = False
 
 
 def resolve_settings(

@@ -6,12 +6,13 @@ Conformance suites for third-party implementations live in `polyseek.testing`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
+from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     Asset,
     AssetCounts,
@@ -19,6 +20,7 @@ from polyseek.core.types import (
     Candidates,
     Embeddings,
     EncoderInfo,
+    Floats,
     Manifest,
     Media,
     Modality,
@@ -119,8 +121,20 @@ class StoreReader(Protocol):
         """The stored segments of these assets with their embeddings, one batch per modality."""
         ...
 
+    def sample(self, modality: Modality, limit: int) -> SegmentBatch | None:
+        """Up to `limit` stored segments, spread evenly over all of them; None when there are none.
+
+        Segments come with uri, span and text; metadata may be left out.
+        """
+        ...
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """What was fitted to this collection; None when nothing was."""
+        ...
+
     def search(self, request: Retrieval) -> Candidates:
-        """Nearest segments, best first.
+        """Nearest segments, best first: by cosine, corrected where the request says so.
 
         Raises:
             InvalidFilterError: The filter names an unknown field or a value of another type.
@@ -146,6 +160,22 @@ class StoreWriter(Protocol):
 
     def delete(self, uris: Sequence[str]) -> None:
         """Forget these assets and their segments."""
+        ...
+
+    def set_hub_bias(
+        self, modality: Modality, query: Modality, bias: Callable[[Embeddings], Floats]
+    ) -> None:
+        """Give every segment of a modality its hub bias for queries of another.
+
+        Args:
+            modality: Of the segments.
+            query: Of the queries.
+            bias: Called with blocks of stored embeddings; ``(n,)`` biases of each.
+        """
+        ...
+
+    def save_tuning(self, tuning: Tuning) -> None:
+        """Replace what was fitted to this collection, in one commit."""
         ...
 
     def optimize(self) -> None:

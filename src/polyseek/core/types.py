@@ -274,11 +274,16 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentBatch:
-    """Encoded segments of one modality: ``segments[i]`` has row i of both embeddings."""
+    """Encoded segments of one modality: ``segments[i]`` has row i of both embeddings.
+
+    `hub_bias` has ``(n,)`` float32 by modality of the query; a modality that is not there is not
+    known.
+    """
 
     modality: Modality
     segments: Sequence[Segment]
     embeddings: Embeddings
+    hub_bias: Mapping[Modality, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -358,6 +363,25 @@ class Query:
     label: str
 
 
+HubBiases: TypeAlias = "Callable[[Modality, Embeddings], Mapping[Modality, Floats]]"
+"""Hub biases of segments of a modality, by modality of the query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubCorrection:
+    """Rank by ``cosine - strength * hub bias``.
+
+    Attributes:
+        query: Modality of the query: each has a bias of its own.
+        strength: Share of the bias that is subtracted.
+        missing: What a segment without one counts as.
+    """
+
+    query: Modality
+    strength: float
+    missing: float
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Retrieval:
     """A nearest-neighbour request to a store.
@@ -368,6 +392,7 @@ class Retrieval:
         space: Which of their embeddings to compare.
         limit: How many candidates to return.
         filter: Applied before the search: a filtered search is as exact as an unfiltered one.
+        hub: How segments that are close to everything are put back; None for the plain cosine.
     """
 
     vector: Floats
@@ -375,16 +400,18 @@ class Retrieval:
     space: Space = Space.SHARED
     limit: int = 10
     filter: Filter | None = None
+    hub: HubCorrection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """Another place in a hit's asset that matched; `score` as in `Hit`, of its own modality."""
+    """Another place in a hit's asset that matched; scores as in `Hit`."""
 
     modality: Modality
     score: float
     span: Span | None
     text: str | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,6 +423,9 @@ class Hit:
         uri: Of the asset.
         modality: Of the segment.
         score: Cosine; higher is better. Comparable within one modality.
+        probability: That it is relevant, 0 to 1: comparable across modalities. None where nothing
+            was fitted for the query's and the segment's modality.
+        hub_bias: Its mean cosine with queries in general; None where not known.
         rank: Counts from 1.
         span: Where in the asset the segment lies; None for the whole asset.
         text: The words in it.
@@ -407,11 +437,17 @@ class Hit:
     uri: str
     modality: Modality
     score: float
+    probability: float | None = None
+    hub_bias: float | None = None
     rank: int = 0
     span: Span | None = None
     text: str | None = None
     metadata: Metadata = field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
+
+    def figure(self) -> str:
+        """How people read its rank's reason: ``92 %``, or the score where that is all there is."""
+        return f"{self.score:.3f}" if self.probability is None else f"{self.probability:4.0%}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

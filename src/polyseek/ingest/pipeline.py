@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import FrameType
 
@@ -17,9 +17,11 @@ from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
     Failure,
+    HubBiases,
     IngestReport,
     Progress,
     ProgressCallback,
+    SegmentBatch,
 )
 from polyseek.ingest.batch import Batcher, Lent, lent
 from polyseek.ingest.decode import Part, toolbox
@@ -36,6 +38,7 @@ def ingest(
     encoder: Encoder,
     store: Store,
     options: IndexOptions,
+    hub_biases: HubBiases | None = None,
     progress: ProgressCallback | None = None,
 ) -> IngestReport:
     """Bring a collection up to date with a source.
@@ -45,6 +48,14 @@ def ingest(
     again and encoded from where it broke off. Ctrl-C finishes the batch in hand; a second one
     stops at once.
 
+    Args:
+        source: What to index.
+        encoder: The collection's encoder.
+        store: The collection's rows.
+        options: How.
+        hub_biases: Computes the hub biases stored beside each embedding; None for none.
+        progress: Called with every step.
+
     Raises:
         SourceError: The source cannot be listed.
         CollectionBusyError: Another process is writing to the collection.
@@ -52,7 +63,7 @@ def ingest(
     started = perf_counter()
     with store.writing(), _interruptible() as stop:
         plan = make_plan(source, store.records(), options, progress)
-        run = _Run(plan=plan, encoder=encoder, store=store)
+        run = _Run(plan=plan, encoder=encoder, store=store, hub_biases=hub_biases)
         announcements = plan.announcements()
         if announcements:
             store.upsert(announcements, [])
@@ -83,6 +94,7 @@ class _Run:
     plan: Plan
     encoder: Encoder
     store: Store
+    hub_biases: HubBiases | None
     added: int = 0
     updated: int = 0
     moved: int = 0
@@ -116,7 +128,8 @@ class _Run:
         encoded, begun = self._batcher.take(), self._batcher.unfinished(but=self.plan.whole)
         records = encoded.records + self._failed
         if records or begun.records:
-            self.store.upsert(records + begun.records, encoded.batches + begun.batches)
+            batches = [self._corrected(batch) for batch in encoded.batches + begun.batches]
+            self.store.upsert(records + begun.records, batches)
         for record in encoded.records:
             self._count(record, borrowed=record.uri in encoded.borrowed)
         for record in records:
@@ -151,6 +164,11 @@ class _Run:
         """Embeddings of equal content in the collection: a move, a copy, a run that broke off."""
         same = self.plan.by_content.get(content_hash)
         return lent(self.store.fetch([same.uri])) if same else {}
+
+    def _corrected(self, batch: SegmentBatch) -> SegmentBatch:
+        if self.hub_biases is None:
+            return batch
+        return replace(batch, hub_bias=self.hub_biases(batch.modality, batch.embeddings))
 
     def _count(self, record: AssetRecord, *, borrowed: bool) -> None:
         before = self.plan.known.get(record.uri)
