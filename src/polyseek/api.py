@@ -72,12 +72,12 @@ class Collection:
     """A named, searchable set of assets with one encoder. Made by `open`."""
 
     def __init__(
-        self, location: str, *, store: Store, encoder: Encoder, offline: bool = False
+        self, location: str, *, store: Store, encoder: Encoder, settings: Settings
     ) -> None:
         self.location = location
         self._store = store
         self._encoder = encoder
-        self._offline = offline
+        self._settings = settings
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
@@ -100,11 +100,12 @@ class Collection:
             progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
                 ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``, ``window_s``,
-                ``hop_s``.
+                ``hop_s``, ``ocr``, ``asr``, ``ocr_engine``, ``asr_engine``.
 
         Raises:
             SourceError: A source is missing, unreadable or holds nothing to index.
-            ConfigError: An option is unknown.
+            ConfigError: An option is unknown, or (`MissingExtraError`) what it asks for is not
+                installed.
         """
         from polyseek.ingest.pipeline import ingest
 
@@ -120,6 +121,7 @@ class Collection:
                     store=self._store,
                     options=chosen,
                     progress=progress,
+                    settings=self._settings,
                 )
             if report == replace(IngestReport(), elapsed_s=report.elapsed_s):
                 raise EmptySourceError(f"{path}: nothing to index (hidden files are left out)")
@@ -155,7 +157,7 @@ class Collection:
         from polyseek.search.pipeline import search
 
         return search(
-            read_query(query, offline=self._offline),
+            read_query(query, offline=self._settings.offline),
             encoder=self._encoder,
             store=self._store,
             options=SearchOptions(
@@ -225,7 +227,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         store = backend.create(where, manifest_of(chosen.info))
         if resident:
             store = backend.open(where, resident=True)
-        return Collection(where, store=store, encoder=chosen, offline=settings.offline)
+        return Collection(where, store=store, encoder=chosen, settings=settings)
     name = store.manifest.encoder
     if encoder not in (None, name):
         raise IncompatibleCollectionError(
@@ -234,7 +236,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         )
     chosen = _load_encoder(name, settings)
     check_manifest(where, store.manifest, chosen.info)
-    return Collection(where, store=store, encoder=chosen, offline=settings.offline)
+    return Collection(where, store=store, encoder=chosen, settings=settings)
 
 
 def require(sources: Sequence[str | Path]) -> None:

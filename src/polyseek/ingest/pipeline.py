@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from types import FrameType
 
-from polyseek.core.config import IndexOptions
+from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import AssetError
 from polyseek.core.protocols import Encoder, Source, Store
 from polyseek.core.types import (
@@ -24,6 +24,7 @@ from polyseek.core.types import (
 from polyseek.ingest.batch import Batcher, Lent, lent
 from polyseek.ingest.decode import Part, toolbox
 from polyseek.ingest.plan import Plan, failed_record, make_plan
+from polyseek.ingest.recognise import recognisers
 from polyseek.ingest.workers import Workers
 
 COMMIT_SEGMENTS = 512
@@ -37,6 +38,7 @@ def ingest(
     store: Store,
     options: IndexOptions,
     progress: ProgressCallback | None = None,
+    settings: Settings | None = None,
 ) -> IngestReport:
     """Bring a collection up to date with a source.
 
@@ -46,18 +48,21 @@ def ingest(
     stops at once.
 
     Raises:
+        MissingExtraError: A recogniser that is asked for is not installed; nothing was done.
         SourceError: The source cannot be listed.
         CollectionBusyError: Another process is writing to the collection.
     """
     started = perf_counter()
     with store.writing(), _interruptible() as stop:
-        plan = make_plan(source, store.records(), options, progress)
+        records = list(store.records())
+        engines = recognisers(options, records, settings)
+        plan = make_plan(source, records, options, progress, marks=engines.marks)
         run = _Run(plan=plan, encoder=encoder, store=store)
         announcements = plan.announcements()
         if announcements:
             store.upsert(announcements, [])
         if plan.todo:
-            tools = toolbox(source, encoder.info, options)
+            tools = toolbox(source, encoder.info, options, engines)
             with Workers(tools, count=options.workers, timeout_s=options.timeout_s) as workers:
                 for answer in workers.decode(plan.todo):
                     run.take(answer)
