@@ -170,6 +170,7 @@ class _Run:
         self._empty: list[EmptyMediaError] = []
         self._unread: set[Modality] = set()
         self._text_chars: dict[Span, int] = {}
+        self._recognising = False
 
     def parts(self, decoder: Decoder, asset: Asset, stream: BinaryIO) -> Iterator[Part]:
         """Full parts; what is left over waits for the next call."""
@@ -229,8 +230,10 @@ class _Run:
         return segment
 
     def _due(self) -> bool:
+        """Before a recogniser goes to work, all is handed over: should it hang, that is kept."""
         late = perf_counter() - self._handed_over > PART_SECONDS
-        return self._waiting_bytes >= PART_BYTES or (late and bool(self._waiting))
+        hurry = self._recognising or late
+        return self._waiting_bytes >= PART_BYTES or (hurry and bool(self._waiting))
 
     def _part(self, *, last: bool, share: float | None, reason: str | None = None) -> Part:
         segments, self._waiting, self._waiting_bytes = tuple(self._waiting), [], 0
@@ -263,6 +266,7 @@ class _Run:
         """What the segmenter makes of a medium, and the words that recognisers find in it."""
         segmenter = self._tools.segmenters.get(media.modality)
         reads, listening = self._to_be_read(media), self._listening(media)
+        self._recognising = reads or listening is not None
         usable = media.modality in self._tools.prepare or reads or listening
         if segmenter is None or not usable:
             self._unread.add(media.modality)

@@ -29,8 +29,9 @@ STRETCH_S = 29.0
 MIN_STRETCH_S = 15.0
 """A stretch ends at the quietest moment after this: in a pause, not in a word."""
 
-MIN_CONFIDENCE = 0.4
-"""Below this, what is written down is mostly music and noise taken for words."""
+MIN_CONFIDENCE = 0.45
+"""Below this, what is written down is mostly music and noise taken for words: of 282 short
+recordings without speech, none had a text above."""
 
 _QUIET_S = 0.2
 _MAX_GAP_S = 0.5
@@ -60,7 +61,8 @@ class Listening:
         """The same sounds."""
         resampler = _Resampler()
         for sound in sounds:
-            if abs(sound.start_s - self._end_s) > _MAX_GAP_S:  # a hole in the recording
+            hole = abs(sound.start_s - self._end_s) > _MAX_GAP_S
+            if hole or not self._stretch:
                 self._take(resampler.rest())
                 self._finish()
                 resampler, self._start_s = _Resampler(), sound.start_s

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MIN_CONFIDENCE = 0.7
 """Below this, lines are mostly textures and ornaments taken for words."""
 
+MIN_LINE_CHARS = 2
+"""A letter that stands alone is mostly none: a wheel, a window, a lamp post."""
+
 MIN_TEXT_CHARS = 40
 """A page with a shorter text layer is read as well: scanning apps stamp their name on pages."""
 
@@ -58,7 +61,8 @@ def _new(lines: Iterable[Line]) -> Iterator[Line]:
     for line in lines:
         text = " ".join(line.text.split())
         key = "".join(filter(str.isalnum, text.casefold()))
-        if key and key not in seen and line.confidence >= MIN_CONFIDENCE:
+        sure = line.confidence >= MIN_CONFIDENCE and len(key) >= MIN_LINE_CHARS
+        if sure and key not in seen:
             seen.add(key)
             yield replace(line, text=text)
 

@@ -24,7 +24,7 @@ READ_SIDE = 2000
 
 
 class RapidTextRecogniser:
-    """Reads what PP-OCRv6 reads: Latin scripts, Chinese, Japanese.
+    """Reads what PP-OCRv6 reads, Latin and Chinese scripts among it.
 
     Args:
         settings: What every recogniser is given; this one has no files to fetch.
@@ -63,6 +63,8 @@ def _engine() -> Any:
             "Global.log_level": "critical",
             "Global.max_side_len": READ_SIDE,
             "Global.text_score": 0.0,  # ours to decide
+            # It takes some upright lines for upside-down ones, and garbles them.
+            "Global.use_cls": False,
             "Det.limit_type": "max",
             "Det.limit_side_len": FIND_SIDE,
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,

@@ -75,10 +75,16 @@ class WhisperRecogniser:
 
     def transcribe(self, sound: Sound) -> Sequence[Utterance]:
         """See `polyseek.core.protocols.SpeechRecogniser`."""
+        from faster_whisper.vad import get_speech_timestamps
+
+        samples = np.ascontiguousarray(sound.samples)
+        # Without this the model would go through music and wind to tell their language.
+        if not get_speech_timestamps(samples):
+            return []
         if self._model is None:
             self._model = self._load()
         found, _ = self._model.transcribe(
-            np.ascontiguousarray(sound.samples),
+            samples,
             beam_size=5,
             temperature=0.0,  # trying again at others takes several times as long
             condition_on_previous_text=False,
