@@ -76,12 +76,12 @@ class Collection:
     """A named, searchable set of assets with one encoder. Made by `open`."""
 
     def __init__(
-        self, location: str, *, store: Store, encoder: Encoder, offline: bool = False
+        self, location: str, *, store: Store, encoder: Encoder, settings: Settings
     ) -> None:
         self.location = location
         self._store = store
         self._encoder = encoder
-        self._offline = offline
+        self._settings = settings
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
 
@@ -106,11 +106,12 @@ class Collection:
             progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
                 ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``, ``window_s``,
-                ``hop_s``.
+                ``hop_s``, ``ocr``, ``asr``, ``ocr_engine``, ``asr_engine``.
 
         Raises:
             SourceError: A source is missing, unreadable or holds nothing to index.
-            ConfigError: An option is unknown.
+            ConfigError: An option is unknown, or (`MissingExtraError`) what it asks for is not
+                installed.
         """
         from polyseek.ingest.pipeline import ingest
 
@@ -127,6 +128,7 @@ class Collection:
                     options=chosen,
                     hub_biases=self._hub_biases,
                     progress=progress,
+                    settings=self._settings,
                 )
             if report == replace(IngestReport(), elapsed_s=report.elapsed_s):
                 raise EmptySourceError(f"{path}: nothing to index (hidden files are left out)")
@@ -167,7 +169,7 @@ class Collection:
         from polyseek.search.pipeline import search
 
         return search(
-            read_query(query, offline=self._offline),
+            read_query(query, offline=self._settings.offline),
             encoder=self._encoder,
             store=self._store,
             options=SearchOptions(
@@ -295,7 +297,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         store = backend.create(where, manifest_of(chosen.info))
         if resident:
             store = backend.open(where, resident=True)
-        return Collection(where, store=store, encoder=chosen, offline=settings.offline)
+        return Collection(where, store=store, encoder=chosen, settings=settings)
     name = store.manifest.encoder
     if encoder not in (None, name):
         raise IncompatibleCollectionError(
@@ -304,7 +306,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         )
     chosen = _load_encoder(name, settings)
     check_manifest(where, store.manifest, chosen.info)
-    return Collection(where, store=store, encoder=chosen, offline=settings.offline)
+    return Collection(where, store=store, encoder=chosen, settings=settings)
 
 
 def require(sources: Sequence[str | Path]) -> None:

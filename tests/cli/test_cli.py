@@ -200,3 +200,11 @@ def test_a_reader_that_goes_away_is_no_error(cli, indexed, monkeypatch):
     monkeypatch.setattr("polyseek.cli.render.results", gone)
     monkeypatch.setattr(entry, "_close_stdout", lambda: None)
     assert cli("search", "red")[0] == 0
+
+
+@pytest.mark.parametrize(("flag", "module"), [("ocr", "rapid"), ("asr", "whisper")])
+def test_a_flag_without_its_extra_says_how_to_install_it(cli, tmp_path, monkeypatch, flag, module):
+    monkeypatch.setattr(f"polyseek.ingest.recognisers.{module}.find_spec", lambda name: None)
+    code, _, err = cli("index", make_photos(tmp_path), f"--{flag}")
+    assert code == exits.TABLE[errors.MissingExtraError]
+    assert f"pip install 'polyseek[{flag}]'" in err

@@ -73,6 +73,22 @@ def index(
     keep_deleted: Annotated[
         bool, typer.Option("--keep-deleted", help="Keep assets that are gone from the source.")
     ] = False,
+    ocr: Annotated[
+        bool | None,
+        typer.Option(
+            "--ocr/--no-ocr",
+            help="Read the words in pictures, scans and video frames (default: as last time).",
+            show_default=False,
+        ),
+    ] = None,
+    asr: Annotated[
+        bool | None,
+        typer.Option(
+            "--asr/--no-asr",
+            help="Write down what is said in recordings and videos (default: as last time).",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Decode processes; 0: one per core.")] = 0,
     as_json: JsonOption = False,
 ) -> int:
@@ -92,6 +108,8 @@ def index(
             metadata=metadata,
             keep_deleted=keep_deleted,
             workers=workers,
+            ocr=ocr,
+            asr=asr,
         )
     if as_json:
         _print_json(render.report_dict(report))

@@ -54,6 +54,11 @@ class IndexOptions:
         passage_chars: Longest passage a text is split into, in characters.
         window_s: Length of the windows a recording is cut into, in seconds.
         hop_s: Time from the start of one window to the start of the next, in seconds.
+        ocr: Read the words in pictures, scanned pages and video frames; None for whatever the
+            collection was indexed with before, which is no at first.
+        asr: Write down what is said in recordings and videos; None as above.
+        ocr_engine: Text recogniser to use with `ocr`.
+        asr_engine: Speech recogniser to use with `asr`.
     """
 
     include: Sequence[str] = ()
@@ -65,6 +70,10 @@ class IndexOptions:
     passage_chars: int = 600
     window_s: float = 10.0
     hop_s: float = 5.0
+    ocr: bool | None = None
+    asr: bool | None = None
+    ocr_engine: str = "rapidocr"
+    asr_engine: str = "whisper"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

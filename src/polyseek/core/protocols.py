@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
@@ -21,6 +21,7 @@ from polyseek.core.types import (
     Embeddings,
     EncoderInfo,
     Floats,
+    Line,
     Manifest,
     Media,
     Modality,
@@ -29,7 +30,12 @@ from polyseek.core.types import (
     Role,
     Segment,
     SegmentBatch,
+    Sound,
+    Utterance,
 )
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Source(Protocol):
@@ -62,6 +68,40 @@ class Decoder(Protocol):
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
         """The asset's streams. Raises `DecodeError`."""
+        ...
+
+
+@runtime_checkable
+class PictureDecoder(Decoder, Protocol):
+    """A decoder that draws pictures no larger than encoders need, or large enough to read."""
+
+    def legible(self) -> Decoder:
+        """The decoder with pictures in which small print can be read."""
+        ...
+
+
+class TextRecogniser(Protocol):
+    """Picture -> the words in it. Picklable; runs in a worker process, on one thread.
+
+    Plug-ins are called with the `Settings` before a run; the model is loaded at the first use.
+    """
+
+    name: str
+    """As it is registered: what it has read is read again by one of another name."""
+
+    def read(self, picture: Image) -> Sequence[Line]:
+        """The lines in an upright RGB picture, in reading order; whatever it raises costs one."""
+        ...
+
+
+class SpeechRecogniser(Protocol):
+    """Sound -> the words spoken in it. As `TextRecogniser`."""
+
+    name: str
+    """As it is registered."""
+
+    def transcribe(self, sound: Sound) -> Sequence[Utterance]:
+        """What is said in up to 30 seconds at 16 kHz, in order; none where nobody speaks."""
         ...
 
 

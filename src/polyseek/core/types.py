@@ -147,6 +147,38 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of words in a picture.
+
+    Attributes:
+        text: The words.
+        box: Left, top, right, bottom as shares of the picture's width and height, 0 to 1.
+        confidence: How sure the recogniser is, 0 to 1.
+    """
+
+    text: str
+    box: tuple[float, float, float, float]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """Words that are spoken.
+
+    Attributes:
+        text: The words.
+        start_s: When they begin, in seconds of the asset.
+        end_s: When they end.
+        confidence: How sure the recogniser is, 0 to 1.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     """One source file or stored object, as listed.
 
@@ -190,7 +222,7 @@ class AssetRecord:
         status: How far it has come.
         reason: Why it failed or is partial; None otherwise.
         modalities: Modalities of its segments; empty while unknown.
-        etag: The asset's etag when it was last ingested.
+        etag: The asset's etag when it was last ingested, and the recognisers that read it.
         content_hash: Hex digest of the bytes; None when they were never read.
         size_bytes: Length of the content.
         segments: Number of segments stored.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import FrameType
 
-from polyseek.core.config import IndexOptions
+from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import AssetError
 from polyseek.core.protocols import Encoder, Source, Store
 from polyseek.core.types import (
@@ -26,6 +26,7 @@ from polyseek.core.types import (
 from polyseek.ingest.batch import Batcher, Lent, lent
 from polyseek.ingest.decode import Part, toolbox
 from polyseek.ingest.plan import Plan, failed_record, make_plan
+from polyseek.ingest.recognise import recognisers
 from polyseek.ingest.workers import Workers
 
 COMMIT_SEGMENTS = 512
@@ -40,6 +41,7 @@ def ingest(
     options: IndexOptions,
     hub_biases: HubBiases | None = None,
     progress: ProgressCallback | None = None,
+    settings: Settings | None = None,
 ) -> IngestReport:
     """Bring a collection up to date with a source.
 
@@ -55,20 +57,24 @@ def ingest(
         options: How.
         hub_biases: Computes the hub biases stored beside each embedding; None for none.
         progress: Called with every step.
+        settings: Where recognisers find their models; defaults as for every process.
 
     Raises:
+        MissingExtraError: A recogniser that is asked for is not installed; nothing was done.
         SourceError: The source cannot be listed.
         CollectionBusyError: Another process is writing to the collection.
     """
     started = perf_counter()
     with store.writing(), _interruptible() as stop:
-        plan = make_plan(source, store.records(), options, progress)
+        records = list(store.records())
+        engines = recognisers(options, records, settings)
+        plan = make_plan(source, records, options, progress, marks=engines.marks)
         run = _Run(plan=plan, encoder=encoder, store=store, hub_biases=hub_biases)
         announcements = plan.announcements()
         if announcements:
             store.upsert(announcements, [])
         if plan.todo:
-            tools = toolbox(source, encoder.info, options)
+            tools = toolbox(source, encoder.info, options, engines)
             with Workers(tools, count=options.workers, timeout_s=options.timeout_s) as workers:
                 for answer in workers.decode(plan.todo):
                     run.take(answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError
@@ -16,6 +16,7 @@ from polyseek.core.types import (
     Progress,
     ProgressCallback,
 )
+from polyseek.ingest.marks import Marks, marked, unchanged
 
 
 @dataclass(kw_only=True)
@@ -74,10 +75,13 @@ def make_plan(
     records: Iterable[AssetRecord],
     options: IndexOptions,
     progress: ProgressCallback | None = None,
+    *,
+    marks: Marks | None = None,
 ) -> Plan:
     """List the source and compare it with the collection's records.
 
-    An asset whose etag its record has is unchanged, also a failed one: it would fail again.
+    An asset whose etag its record has is unchanged, also a failed one: it would fail again. Where
+    a recogniser of this run has not read it yet, it is work all the same.
 
     Raises:
         SourceError: The source cannot be listed.
@@ -101,10 +105,10 @@ def make_plan(
             plan.unreadable.append(found)
             continue
         record = known.get(found.uri)
-        if record and record.etag == found.etag and record.status is not AssetStatus.PENDING:
+        if record and unchanged(record, found, marks or {}):
             plan.skipped += 1
         else:
-            plan.todo.append(found)
+            plan.todo.append(replace(found, etag=marked(found.etag, marks or {})))
         if progress and len(listed) % 1000 == 0:
             progress(Progress(stage="list", done=len(listed), total=None))
     if not options.keep_deleted:
