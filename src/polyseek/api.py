@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from polyseek.core import plugins
+from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_settings
 from polyseek.core.errors import (
     CollectionBusyError,
@@ -20,21 +22,27 @@ from polyseek.core.errors import (
 )
 from polyseek.core.filters import FieldType
 from polyseek.core.protocols import Encoder, Store
+from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
     Clip,
+    Embeddings,
     EncoderInfo,
     Failure,
+    Floats,
     Hit,
     IngestReport,
     Manifest,
     Modality,
     ProgressCallback,
+    by_modality,
 )
 from polyseek.search.results import Results
 
 FORMAT_VERSION = 1
 DEFAULT_ENCODER = "mini"
+OUTGROWN = 1.5
+"""A tuned collection that has grown by this factor is tuned again when it is added to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +80,14 @@ class Collection:
     """A named, searchable set of assets with one encoder. Made by `open`."""
 
     def __init__(
-        self, location: str, *, store: Store, encoder: Encoder, offline: bool = False
+        self, location: str, *, store: Store, encoder: Encoder, settings: Settings
     ) -> None:
         self.location = location
         self._store = store
         self._encoder = encoder
-        self._offline = offline
+        self._settings = settings
+        make = plugins.find("default", encoder.info.name)
+        self._defaults: Defaults | None = make() if make else None
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
@@ -102,17 +112,27 @@ class Collection:
             progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
                 ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``, ``window_s``,
-                ``hop_s``.
+                ``hop_s``, ``ocr``, ``asr``, ``ocr_engine``, ``asr_engine``.
 
         Raises:
             SourceError: A source is missing or unreadable, or none holds anything to index.
-            ConfigError: An option is unknown or out of range, or no row of the metadata table
-                belongs to a file.
+            ConfigError: An option is unknown or out of range, no row of the metadata table
+                belongs to a file, or (`MissingExtraError`) what it asks for is not installed.
         """
         from polyseek.ingest.several import given, ingest_all
 
         chosen = given(sources, _options(IndexOptions, options))
-        return ingest_all(chosen, encoder=self._encoder, store=self._store, progress=progress)
+        report = ingest_all(
+            chosen,
+            encoder=self._encoder,
+            store=self._store,
+            hub_biases=self._hub_biases,
+            progress=progress,
+            settings=self._settings,
+        )
+        if not report.interrupted and self._outgrown():
+            self._tune(self._store.tuning.bank if self._store.tuning else (), progress)
+        return report
 
     def remove(self, *paths: str | Path) -> int:
         """Forget the assets at or below these paths (or uris), and how many they were.
@@ -147,6 +167,8 @@ class Collection:
         limit: int = 10,
         modalities: Sequence[str] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
+        min_probability: float | None = None,
+        show_all: bool = False,
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
 
@@ -157,9 +179,12 @@ class Collection:
             limit: Number of hits.
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
+            min_probability: Leave out hits that are less probable than this.
+            show_all: Show the nearest hits even when nothing matches.
 
         Returns:
-            Hits, best first. Their `score` is a cosine; higher is better.
+            Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
+            When nothing in the collection is probable enough, no hits and `no_match`.
 
         Raises:
             QueryError: The query cannot be read or the options are wrong.
@@ -172,12 +197,41 @@ class Collection:
         if filter is not None:
             check(parse(filter), self.fields())
         return search(
-            read_query(query, offline=self._offline),
+            read_query(query, offline=self._settings.offline),
             encoder=self._encoder,
             store=self._store,
-            options=SearchOptions(limit=limit, modalities=only, filter=filter),
+            options=SearchOptions(
+                limit=limit,
+                modalities=only,
+                filter=filter,
+                min_probability=min_probability,
+                show_all=show_all,
+            ),
+            defaults=self._defaults,
             preview=clip,
         )
+
+    def tune(
+        self,
+        *,
+        bank: str | Path | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Tuning:
+        """Fit hub corrections and calibrations to this collection; nothing is labelled or sent.
+
+        Args:
+            bank: A text file with one query per line, like those people ask here; the shipped one
+                of 3,000 generic English queries when left out. Never take the queries that quality
+                is measured with.
+            progress: Called with every pair of modalities.
+
+        Raises:
+            ConfigError: The bank cannot be read or is too small.
+            CollectionBusyError: Another process is writing to the collection.
+        """
+        from polyseek.learn.bank import read_bank
+
+        return self._tune(read_bank(bank) if bank is not None else (), progress)
 
     def fields(self) -> Mapping[str, FieldType]:
         """Metadata fields that filters may name, with their types."""
@@ -186,19 +240,62 @@ class Collection:
     def status(self) -> Status:
         """Counts by status and modality, and every failure with its reason."""
         assets: dict[AssetStatus, int] = {}
-        modalities: dict[Modality, int] = {}
-        for (status, held), count in sorted(self._store.counts().items()):
+        counts = dict(sorted(self._store.counts().items()))
+        for (status, _), count in counts.items():
             assets[status] = assets.get(status, 0) + count
-            for modality in held:
-                modalities[modality] = modalities.get(modality, 0) + count
         manifest = self._store.manifest
         return Status(
             location=self.location,
             encoder=f"{manifest.encoder}@{manifest.revision}",
             assets=assets,
-            modalities=modalities,
+            modalities=by_modality(counts),
             failures=list(self._failures()),
         )
+
+    def _tune(self, texts: Sequence[str], progress: ProgressCallback | None) -> Tuning:
+        from polyseek.learn.tune import tune
+
+        with reporting(progress), self._store.writing():
+            queries = self._query_bank(texts)
+            tuning = tune(
+                self._store, bank=queries, texts=texts, defaults=self._defaults, progress=progress
+            )
+            self._store.optimize()
+        self.__dict__.pop("_bank", None)  # the next segments are compared with this one
+        return tuning
+
+    def _outgrown(self) -> bool:
+        """Whether the collection was tuned when it was much smaller."""
+        tuning = self._store.tuning
+        if tuning is None:
+            return False
+        now, then = by_modality(self._store.counts()), tuning.fitted_assets
+        return any(count > OUTGROWN * then.get(modality, 0) for modality, count in now.items())
+
+    def _query_bank(self, texts: Sequence[str]) -> Embeddings:
+        """The user's own bank, else the one that ships with the encoder, else the generic one."""
+        from polyseek.learn.bank import embed_bank, generic_queries
+
+        if not texts and self._defaults:
+            return self._defaults.bank
+        return embed_bank(texts or generic_queries(), self._encoder)
+
+    @cached_property
+    def _bank(self) -> Embeddings | None:
+        """The bank that new segments get their hub bias from; None while there is none."""
+        tuning = self._store.tuning
+        if tuning is None and self._defaults is None:
+            return None
+        return self._query_bank(tuning.bank if tuning else ())
+
+    def _hub_biases(self, modality: Modality, rows: Embeddings) -> Mapping[Modality, Floats]:
+        from polyseek.learn.hub import hub_bias
+
+        if self._bank is None:
+            return {}
+        same = modality is Modality.TEXT
+        bank = self._bank.tower if same else self._bank.shared
+        return {Modality.TEXT: hub_bias(rows.tower if same else rows.shared, bank)}
 
     def _failures(self) -> Iterator[Failure]:
         for record in self._store.records():
@@ -246,7 +343,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         )
     chosen = _load_encoder(name, settings)
     check_manifest(where, store.manifest, chosen.info)
-    return Collection(where, store=store, encoder=chosen, offline=settings.offline)
+    return Collection(where, store=store, encoder=chosen, settings=settings)
 
 
 def open_to_index(

@@ -11,6 +11,9 @@ from PIL import Image
 from polyseek import api
 from polyseek.cli import entry, exits
 from polyseek.core import errors
+from polyseek.core.tuning import Calibration, Origin, Tuning
+from polyseek.core.types import Modality
+from polyseek.store.lance import LanceStore
 from polyseek.testing import FakeEncoder
 
 
@@ -94,7 +97,8 @@ def test_json_has_what_programs_need(cli, indexed):
     assert found["coverage"] == {"searched": 4, "failed": 2, "pending": 0}
     assert [hit["rank"] for hit in found["hits"]] == [1, 2]
     assert set(found["hits"][0]) == {
-        "rank", "id", "uri", "modality", "score", "span", "text", "moments", "metadata",
+        "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "span", "text",
+        "moments", "metadata",
     }  # fmt: skip
     assert {step["modality"] for step in found["plan"]} == {"image", "text"}
     assert all(step["recall"] == 1.0 for step in found["plan"])
@@ -109,7 +113,7 @@ def test_paths_and_filter_and_table(cli, indexed):
     assert "note.txt" not in out
     code, out, _ = cli("search", "red", "--filter", "width > 99")
     assert code == 0
-    assert "No hits" in out
+    assert "Nothing found" in out
 
 
 def test_grid_is_self_contained(cli, indexed, tmp_path):
@@ -239,3 +243,58 @@ def test_a_reader_that_goes_away_is_no_error(cli, indexed, monkeypatch):
     monkeypatch.setattr("polyseek.cli.render.results", gone)
     monkeypatch.setattr(entry, "_close_stdout", lambda: None)
     assert cli("search", "red")[0] == 0
+
+
+@pytest.mark.parametrize(("flag", "module"), [("ocr", "rapid"), ("asr", "whisper")])
+def test_a_flag_without_its_extra_says_how_to_install_it(cli, tmp_path, monkeypatch, flag, module):
+    monkeypatch.setattr(f"polyseek.ingest.recognisers.{module}.find_spec", lambda name: None)
+    code, _, err = cli("index", make_photos(tmp_path), f"--{flag}")
+    assert code == exits.TABLE[errors.MissingExtraError]
+    assert f"pip install 'polyseek[{flag}]'" in err
+
+
+def test_tune_says_what_it_found(cli, photos):
+    cli("index", photos)
+    code, out, _ = cli("tune")
+    assert code == 0
+    assert "text -> image: 3 different segments are too few" in re.sub(r"\s+", " ", out)
+    _, out, _ = cli("tune", "--json")
+    assert json.loads(out)["fitted_assets"] == {"image": 3, "text": 1}
+
+
+def test_tune_refuses_a_bank_that_is_too_small(cli, photos, tmp_path):
+    cli("index", photos)
+    (tmp_path / "bank.txt").write_text("only one\n")
+    code, _, err = cli("tune", "--bank", "bank.txt")
+    assert code == exits.TABLE[errors.ConfigError]
+    assert "--bank bank.txt: 1 distinct queries" in err
+
+
+def test_a_least_probability_needs_a_calibration(cli, indexed):
+    code, _, err = cli("search", "red", "--min-probability", "0.5")
+    assert code == exits.TABLE[errors.QueryError]
+    assert "polyseek tune" in err
+    assert cli("search", "red", "--min-probability", "1.5")[0] == exits.USAGE
+
+
+def test_probabilities_and_their_reasons_are_shown(cli, indexed, monkeypatch):
+    tuning = Tuning(
+        calibrations={
+            (Modality.TEXT, target): Calibration(
+                intercept=intercept, slope=1, match_probability=0.5, origin=Origin.SHIPPED
+            )
+            for target, intercept in ((Modality.IMAGE, 2), (Modality.TEXT, -9))
+        }
+    )
+    monkeypatch.setattr(LanceStore, "tuning", tuning)
+    _, out, _ = cli("search", "red", "--explain")
+    assert re.search(r"1\s+9\d%\s+image", out)
+    assert "shipped calibration, a match from 50%" in re.sub(r"\s+", " ", out)
+    _, out, _ = cli("search", "red", "--modality", "text")
+    assert "Nothing found" in out
+    assert "note.txt" not in out
+    _, out, _ = cli("search", "red", "--modality", "text", "--all")
+    assert "Nothing found" in out
+    assert "note.txt" in out
+    _, out, _ = cli("search", "red", "--modality", "text", "--json")
+    assert (json.loads(out)["no_match"], json.loads(out)["hits"]) == (True, [])

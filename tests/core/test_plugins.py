@@ -22,7 +22,13 @@ def test_a_role_nobody_fills_says_none():
         plugins.load("dish-washer", "any")
 
 
-@pytest.mark.parametrize("role", ["source", "decoder", "segmenter", "encoder", "store"])
+@pytest.mark.parametrize(
+    "role",
+    [
+        *("source", "decoder", "segmenter", "encoder", "store"),
+        *("text_recogniser", "speech_recogniser"),
+    ],
+)
 def test_every_registered_plug_in_can_be_imported(role):
     for name in plugins.names(role):
         assert callable(plugins.load(role, name))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from polyseek.core.tuning import Calibration, Origin
 from polyseek.core.types import Coverage, Hit, Modality, Space, Span, SpanUnit
 from polyseek.search.results import PlanStep, Results
 
@@ -16,6 +17,8 @@ PICTURE = Hit(
     uri="file:///photos/a.jpg",
     modality=Modality.IMAGE,
     score=0.31234567,
+    probability=0.925,
+    hub_bias=0.125,
     rank=1,
     metadata={
         "folder": "trip",
@@ -42,6 +45,8 @@ STEP = PlanStep(
     rows=12,
     recall=1.0,
     elapsed_ms=0.12345,
+    hub_strength=0.75,
+    calibration=Calibration(intercept=-1, slope=9, match_probability=0.4, origin=Origin.SHIPPED),
 )
 
 
@@ -56,13 +61,16 @@ def test_the_dictionary_is_the_documented_one():
     ).to_dict()
     assert answer == {
         "query": "a red car",
+        "no_match": False,
         "hits": [
             {
                 "rank": 1,
                 "id": "1f",
                 "uri": "file:///photos/a.jpg",
                 "modality": "image",
+                "probability": 0.925,
                 "score": 0.312346,
+                "hub_bias": 0.125,
                 "span": None,
                 "text": None,
                 "moments": [],
@@ -80,7 +88,9 @@ def test_the_dictionary_is_the_documented_one():
                 "id": "2e",
                 "uri": "file:///notes/b.txt",
                 "modality": "text",
+                "probability": None,
                 "score": 0.25,
+                "hub_bias": None,
                 "span": {"unit": "characters", "start": 0, "end": 41},
                 "text": PASSAGE.text,
                 "moments": [],
@@ -90,10 +100,9 @@ def test_the_dictionary_is_the_documented_one():
         "coverage": {"searched": 7, "failed": 2, "pending": 1},
         "timings_ms": {"encode": 1.235, "total": 2.0},
     }
-    assert list(answer) == ["query", "hits", "coverage", "timings_ms"]
-    assert (
-        list(answer["hits"][0]) == "rank id uri modality score span text moments metadata".split()
-    )
+    assert list(answer) == ["query", "no_match", "hits", "coverage", "timings_ms"]
+    names = "rank id uri modality probability score hub_bias span text moments metadata"
+    assert list(answer["hits"][0]) == names.split()
 
 
 def test_the_dictionary_survives_json():
@@ -133,6 +142,9 @@ def test_the_plan_is_there_for_the_asking():
             "tier": "memory-exact",
             "rows": 12,
             "recall": 1.0,
+            "hub_strength": 0.75,
+            "calibration": "shipped",
+            "match_probability": 0.4,
             "elapsed_ms": 0.123,
         }
     ]
@@ -163,7 +175,7 @@ def test_a_print_is_one_line_per_hit():
     assert shown == repr(results(PICTURE, PASSAGE))
     assert shown.splitlines() == [
         "2 hits for 'a red car'",
-        "  1  0.312  image  file:///photos/a.jpg",
+        "  1   92%  image  file:///photos/a.jpg",
         f"  2  0.250  text   file:///notes/b.txt  a red car {'x' * 50}",
     ]
 

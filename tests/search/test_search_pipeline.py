@@ -214,8 +214,8 @@ def test_a_query_without_a_tower_names_what_can_be_read(mixed, encoder):
 def test_coverage_counts_every_asset_once(mixed, encoder):
     mixed.upsert(
         [
-            record("half.txt", AssetStatus.PARTIAL, TEXT),
-            record("broken.jpg", AssetStatus.FAILED, IMAGE),
+            record("half.txt", AssetStatus.PARTIAL, (TEXT,)),
+            record("broken.jpg", AssetStatus.FAILED, (IMAGE,)),
             record("film.mkv", AssetStatus.UNSUPPORTED),
             record("tool.exe", AssetStatus.UNSUPPORTED),
             record("new.jpg", AssetStatus.PENDING),
@@ -233,7 +233,7 @@ def test_an_empty_collection_has_no_hits(store, encoder, query):
 
 
 def test_assets_without_segments_are_no_targets_to_stumble_over(store, encoder):
-    store.upsert([record("broken.jpg", AssetStatus.FAILED, IMAGE)], [])
+    store.upsert([record("broken.jpg", AssetStatus.FAILED, (IMAGE,))], [])
     assert names(ask(words("red"), store, encoder)) == []
 
 

@@ -73,6 +73,22 @@ def index(
     keep_deleted: Annotated[
         bool, typer.Option("--keep-deleted", help="Keep assets that are gone from the source.")
     ] = False,
+    ocr: Annotated[
+        bool | None,
+        typer.Option(
+            "--ocr/--no-ocr",
+            help="Read the words in pictures, scans and video frames (default: as last time).",
+            show_default=False,
+        ),
+    ] = None,
+    asr: Annotated[
+        bool | None,
+        typer.Option(
+            "--asr/--no-asr",
+            help="Write down what is said in recordings and videos (default: as last time).",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Decode processes; 0: one per core.")] = 0,
     as_json: JsonOption = False,
 ) -> int:
@@ -87,6 +103,8 @@ def index(
         "metadata": metadata,
         "keep_deleted": keep_deleted,
         "workers": workers,
+        "ocr": ocr,
+        "asr": asr,
     }
     opened = api.open_to_index(collection, *sources, encoder=encoder, **options)
     with progress_bar() as progress:
@@ -132,6 +150,15 @@ def search(
         str | None,
         typer.Option("--filter", metavar="SQL", help="""Condition, e.g. "year >= 2020"."""),
     ] = None,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", min=0, max=1, help="Leave out hits that are less probable than this."
+        ),
+    ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show the nearest hits, however improbable.")
+    ] = False,
     as_json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
     grid: Annotated[
@@ -155,6 +182,8 @@ def search(
             limit=limit,
             modalities=[name.strip() for name in modality.split(",")] if modality else (),
             filter=condition,
+            min_probability=min_probability,
+            show_all=show_all,
         )
     if grid:
         _write_grid(grid, results)
@@ -179,6 +208,30 @@ def status(*, collection: CollectionOption = None, as_json: JsonOption = False) 
         _print_json(found.to_dict())
     else:
         render.status(found)
+
+
+@app.command()
+def tune(
+    *,
+    collection: CollectionOption = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your own typical queries, one per line, at least 100."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit probabilities and hub corrections to a collection; no labels needed."""
+    from polyseek import api
+    from polyseek.cli import render
+    from polyseek.cli.progress import progress_bar
+
+    opened = api.open(collection, create=False, resident=False)
+    with progress_bar() as progress:
+        found = opened.tune(bank=bank, progress=progress)
+    if as_json:
+        _print_json(json.loads(found.to_json()))
+    else:
+        render.tuning(found, location=opened.location)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polyseek.api import Status
+from polyseek.core.tuning import Calibration, Tuning
 from polyseek.core.types import AssetStatus, Failure, Hit, IngestReport, Modality
 from polyseek.search.results import Results
 
@@ -52,20 +53,22 @@ def results(found: Results, *, explain: bool) -> None:
     pictures = console.is_terminal and console.color_system == "truecolor"
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("#", justify="right")
-    table.add_column("score", justify="right")
+    table.add_column(
+        "p" if any(h.probability is not None for h in found) else "score", justify="right"
+    )
     table.add_column("modality")
     if pictures:
         table.add_column("", width=THUMBNAIL_COLUMNS)
     table.add_column("where", overflow="fold", ratio=1)
     for hit in found:
-        cells: list[str | Text] = [str(hit.rank), f"{hit.score:.3f}", hit.modality]
+        cells: list[str | Text] = [str(hit.rank), hit.figure(), hit.modality]
         if pictures:
             cells.append(_thumbnail(found, hit))
         table.add_row(*cells, _where(hit))
+    if found.no_match:
+        console.print(_verdict(found))
     if found.hits:
         console.print(table)
-    else:
-        console.print("No hits: nothing in the collection passes the modality and the filter.")
     missing = [
         f"{n:,} {word}"
         for n, word in ((found.coverage.failed, "failed"), (found.coverage.pending, "pending"))
@@ -75,6 +78,24 @@ def results(found: Results, *, explain: bool) -> None:
         console.print(f"Not searched: {', '.join(missing)} (polyseek status)", style="dim")
     if explain:
         _explain(console, found)
+
+
+def tuning(found: Tuning, *, location: str) -> None:
+    """Print what `polyseek tune` found."""
+    console = Console(highlight=False)
+    console.print(f"{escape(location)}: {len(found.calibrations)} pairs of modalities fitted")
+    for note in found.notes:
+        console.print(f"  {escape(note)}")
+    if not found.notes:
+        console.print("  nothing to fit: no texts, pictures or videos")
+
+
+def _verdict(found: Results) -> str:
+    if not any(step.rows for step in found.plan):
+        return "Nothing found: nothing in the collection passes the modality and the filter."
+    if found.hits:
+        return "Nothing found. The nearest, which are probably not what you look for:"
+    return "Nothing found that is probable enough (--all shows the nearest)."
 
 
 def paths(found: Results) -> None:
@@ -174,13 +195,25 @@ def _failures(console: Console, failures: Any) -> None:
         console.print(f"  and {len(failures) - len(shown):,} more")
 
 
+def _scale(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "not calibrated: ranked by position (polyseek tune)"
+    return (
+        f"hub correction {calibration.hub_strength:g}, {calibration.origin} calibration, a match "
+        f"from {calibration.match_probability:.0%}"
+    )
+
+
 def _explain(console: Console, found: Results) -> None:
     for step in found.plan:
         recall = "never measured" if step.recall is None else f"{step.recall:.3f}"
         console.print(
             f"{step.modality}: {step.rows:,} segments in the {step.space} space, {step.tier}, "
-            f"recall {recall}, {step.elapsed_ms:.1f} ms",
+            f"recall {recall}, {step.elapsed_ms:.1f} ms; {_scale(step.calibration)}",
             style="dim",
         )
+    for hit in found:
+        bias = "" if hit.hub_bias is None else f", hub bias {hit.hub_bias:.3f}"
+        console.print(f"#{hit.rank}: cosine {hit.score:.4f}{bias}", style="dim")
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in found.timings_ms.items())
     console.print(f"milliseconds: {times}", style="dim")

@@ -55,6 +55,11 @@ class IndexOptions:
         passage_chars: Longest passage a text is split into, in characters.
         window_s: Length of the windows a recording is cut into, in seconds.
         hop_s: Time from the start of one window to the start of the next, in seconds.
+        ocr: Read the words in pictures, scanned pages and video frames; None for whatever the
+            collection was indexed with before, which is no at first.
+        asr: Write down what is said in recordings and videos; None as above.
+        ocr_engine: Text recogniser to use with `ocr`.
+        asr_engine: Speech recogniser to use with `asr`.
 
     Raises:
         ConfigError: A number is out of its range.
@@ -69,6 +74,10 @@ class IndexOptions:
     passage_chars: int = 600
     window_s: float = 10.0
     hop_s: float = 5.0
+    ocr: bool | None = None
+    asr: bool | None = None
+    ocr_engine: str = "rapidocr"
+    asr_engine: str = "whisper"
 
     def __post_init__(self) -> None:
         workers: Any = self.workers
@@ -88,11 +97,17 @@ class SearchOptions:
         limit: Number of hits.
         modalities: Which segments to search; empty for all the collection has.
         filter: SQL-like condition on metadata, e.g. ``year >= 2020 AND folder = 'trip'``.
+        min_probability: Leave out hits that are less probable. By default a search whose best hit
+            is not probable enough has found nothing, and any other leaves out what is far less
+            probable than its best hit.
+        show_all: Show the nearest hits, however improbable.
     """
 
     limit: int = 10
     modalities: Sequence[Modality] = ()
     filter: str | None = None
+    min_probability: float | None = None
+    show_all: bool = False
 
 
 def resolve_settings(

@@ -27,3 +27,8 @@ def load(role: str, name: str) -> Any:
     if entry is None:
         raise UnknownPluginError(role, name, _registered(role))
     return entry.load()
+
+
+def find(role: str, name: str) -> Any | None:
+    """The object registered as `name` for a role, or None."""
+    return load(role, name) if name in _registered(role) else None

@@ -6,12 +6,13 @@ Conformance suites for third-party implementations live in `polyseek.testing`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
+from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     Asset,
     AssetCounts,
@@ -19,6 +20,8 @@ from polyseek.core.types import (
     Candidates,
     Embeddings,
     EncoderInfo,
+    Floats,
+    Line,
     Manifest,
     Media,
     Modality,
@@ -27,7 +30,12 @@ from polyseek.core.types import (
     Role,
     Segment,
     SegmentBatch,
+    Sound,
+    Utterance,
 )
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Source(Protocol):
@@ -60,6 +68,40 @@ class Decoder(Protocol):
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
         """The asset's streams. Raises `DecodeError`."""
+        ...
+
+
+@runtime_checkable
+class PictureDecoder(Decoder, Protocol):
+    """A decoder that draws pictures no larger than encoders need, or large enough to read."""
+
+    def legible(self) -> Decoder:
+        """The decoder with pictures in which small print can be read."""
+        ...
+
+
+class TextRecogniser(Protocol):
+    """Picture -> the words in it. Picklable; runs in a worker process, on one thread.
+
+    Plug-ins are called with the `Settings` before a run; the model is loaded at the first use.
+    """
+
+    name: str
+    """As it is registered: what it has read is read again by one of another name."""
+
+    def read(self, picture: Image) -> Sequence[Line]:
+        """The lines in an upright RGB picture, in reading order; whatever it raises costs one."""
+        ...
+
+
+class SpeechRecogniser(Protocol):
+    """Sound -> the words spoken in it. As `TextRecogniser`."""
+
+    name: str
+    """As it is registered."""
+
+    def transcribe(self, sound: Sound) -> Sequence[Utterance]:
+        """What is said in up to 30 seconds at 16 kHz, in order; none where nobody speaks."""
         ...
 
 
@@ -119,8 +161,20 @@ class StoreReader(Protocol):
         """The stored segments of these assets with their embeddings, one batch per modality."""
         ...
 
+    def sample(self, modality: Modality, limit: int) -> SegmentBatch | None:
+        """Up to `limit` stored segments, spread evenly over all of them; None when there are none.
+
+        Segments come with uri, span and text; metadata may be left out.
+        """
+        ...
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """What was fitted to this collection; None when nothing was."""
+        ...
+
     def search(self, request: Retrieval) -> Candidates:
-        """Nearest segments, best first.
+        """Nearest segments, best first: by cosine, corrected where the request says so.
 
         Raises:
             InvalidFilterError: The filter names an unknown field or a value of another type.
@@ -146,6 +200,22 @@ class StoreWriter(Protocol):
 
     def delete(self, uris: Sequence[str]) -> None:
         """Forget these assets and their segments."""
+        ...
+
+    def set_hub_bias(
+        self, modality: Modality, query: Modality, bias: Callable[[Embeddings], Floats]
+    ) -> None:
+        """Give every segment of a modality its hub bias for queries of another.
+
+        Args:
+            modality: Of the segments.
+            query: Of the queries.
+            bias: Called with blocks of stored embeddings; ``(n,)`` biases of each.
+        """
+        ...
+
+    def save_tuning(self, tuning: Tuning) -> None:
+        """Replace what was fitted to this collection, in one commit."""
         ...
 
     def optimize(self) -> None:

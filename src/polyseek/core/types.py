@@ -147,6 +147,38 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of words in a picture.
+
+    Attributes:
+        text: The words.
+        box: Left, top, right, bottom as shares of the picture's width and height, 0 to 1.
+        confidence: How sure the recogniser is, 0 to 1.
+    """
+
+    text: str
+    box: tuple[float, float, float, float]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """Words that are spoken.
+
+    Attributes:
+        text: The words.
+        start_s: When they begin, in seconds of the asset.
+        end_s: When they end.
+        confidence: How sure the recogniser is, 0 to 1.
+    """
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     """One source file or stored object, as listed.
 
@@ -190,7 +222,7 @@ class AssetRecord:
         status: How far it has come.
         reason: Why it failed or is partial; None otherwise.
         modalities: Modalities of its segments; empty while unknown.
-        etag: The asset's etag when it was last ingested.
+        etag: The asset's etag when it was last ingested, and the recognisers that read it.
         content_hash: Hex digest of the bytes; None when they were never read.
         size_bytes: Length of the content.
         segments: Number of segments stored.
@@ -208,6 +240,15 @@ class AssetRecord:
 
 AssetCounts: TypeAlias = "Mapping[tuple[AssetStatus, tuple[Modality, ...]], int]"
 """Number of assets by status and the modalities of their segments."""
+
+
+def by_modality(counts: AssetCounts) -> dict[Modality, int]:
+    """Number of assets with segments of each modality; a video with sound counts as both."""
+    found: dict[Modality, int] = {}
+    for (_, modalities), count in counts.items():
+        for modality in modalities:
+            found[modality] = found.get(modality, 0) + count
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,11 +315,16 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentBatch:
-    """Encoded segments of one modality: ``segments[i]`` has row i of both embeddings."""
+    """Encoded segments of one modality: ``segments[i]`` has row i of both embeddings.
+
+    `hub_bias` has ``(n,)`` float32 by modality of the query; a modality that is not there is not
+    known.
+    """
 
     modality: Modality
     segments: Sequence[Segment]
     embeddings: Embeddings
+    hub_bias: Mapping[Modality, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -358,6 +404,25 @@ class Query:
     label: str
 
 
+HubBiases: TypeAlias = "Callable[[Modality, Embeddings], Mapping[Modality, Floats]]"
+"""Hub biases of segments of a modality, by modality of the query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubCorrection:
+    """Rank by ``cosine - strength * hub bias``.
+
+    Attributes:
+        query: Modality of the query: each has a bias of its own.
+        strength: Share of the bias that is subtracted.
+        missing: What a segment without one counts as.
+    """
+
+    query: Modality
+    strength: float
+    missing: float
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Retrieval:
     """A nearest-neighbour request to a store.
@@ -368,6 +433,7 @@ class Retrieval:
         space: Which of their embeddings to compare.
         limit: How many candidates to return.
         filter: Applied before the search: a filtered search is as exact as an unfiltered one.
+        hub: How segments that are close to everything are put back; None for the plain cosine.
     """
 
     vector: Floats
@@ -375,16 +441,18 @@ class Retrieval:
     space: Space = Space.SHARED
     limit: int = 10
     filter: Filter | None = None
+    hub: HubCorrection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """Another place in a hit's asset that matched; `score` as in `Hit`, of its own modality."""
+    """Another place in a hit's asset that matched; scores as in `Hit`."""
 
     modality: Modality
     score: float
     span: Span | None
     text: str | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -396,6 +464,9 @@ class Hit:
         uri: Of the asset.
         modality: Of the segment.
         score: Cosine; higher is better. Comparable within one modality.
+        probability: That it is relevant, 0 to 1: comparable across modalities. None where nothing
+            was fitted for the query's and the segment's modality.
+        hub_bias: Its mean cosine with queries in general; None where not known.
         rank: Counts from 1.
         span: Where in the asset the segment lies; None for the whole asset.
         text: The words in it.
@@ -407,11 +478,17 @@ class Hit:
     uri: str
     modality: Modality
     score: float
+    probability: float | None = None
+    hub_bias: float | None = None
     rank: int = 0
     span: Span | None = None
     text: str | None = None
     metadata: Metadata = field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
+
+    def figure(self) -> str:
+        """How people read its rank's reason: ``92 %``, or the score where that is all there is."""
+        return f"{self.score:.3f}" if self.probability is None else f"{self.probability:4.0%}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

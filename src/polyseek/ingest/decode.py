@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from time import perf_counter
 from typing import BinaryIO, TypeVar, cast
@@ -19,7 +19,7 @@ from polyseek.core.errors import (
     EmptyMediaError,
     UnsupportedMediaError,
 )
-from polyseek.core.protocols import Decoder, Segmenter, Source
+from polyseek.core.protocols import Decoder, PictureDecoder, Segmenter, Source
 from polyseek.core.texts import well_formed
 from polyseek.core.types import (
     Asset,
@@ -31,8 +31,13 @@ from polyseek.core.types import (
     Prepare,
     Segment,
     Signal,
+    Sound,
+    Span,
     SpanUnit,
 )
+from polyseek.ingest.listening import Listening
+from polyseek.ingest.reading import MIN_TEXT_CHARS, passages
+from polyseek.ingest.recognise import Recognisers
 
 _T = TypeVar("_T")
 
@@ -52,12 +57,16 @@ class Toolbox:
         decoders: By file name ending.
         segmenters: By modality.
         prepare: The encoder's preprocessing, by modality.
+        recognisers: Engines that find words in pictures and speech.
+        passage_chars: Longest passage of the words in a picture.
     """
 
     source: Source
     decoders: Mapping[str, Decoder]
     segmenters: Mapping[Modality, Segmenter]
     prepare: Mapping[Modality, Prepare]
+    recognisers: Recognisers = field(default_factory=Recognisers)
+    passage_chars: int = field(default_factory=lambda: IndexOptions().passage_chars)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +92,21 @@ class Part:
     share: float | None = None
 
 
-def toolbox(source: Source, info: EncoderInfo, options: IndexOptions) -> Toolbox:
+def toolbox(
+    source: Source,
+    info: EncoderInfo,
+    options: IndexOptions,
+    recognisers: Recognisers | None = None,
+) -> Toolbox:
     """The registered decoders and segmenters with an encoder's preprocessing."""
+    recognisers = recognisers or Recognisers()
     return Toolbox(
         source=source,
-        decoders=decoders(),
+        decoders=decoders(legible=recognisers.text is not None),
         segmenters=segmenters(options),
         prepare={modality: tower.prepare for modality, tower in info.towers.items()},
+        recognisers=recognisers,
+        passage_chars=options.passage_chars,
     )
 
 
@@ -100,9 +117,15 @@ def segmenters(options: IndexOptions | None = None) -> dict[Modality, Segmenter]
     return {segmenter.modality: segmenter for segmenter in made}
 
 
-def decoders() -> dict[str, Decoder]:
-    """The registered decoders by the file name endings they read."""
+def decoders(*, legible: bool = False) -> dict[str, Decoder]:
+    """The registered decoders by the file name endings they read.
+
+    Args:
+        legible: Their pictures are for reading what is written in them.
+    """
     made = [plugins.load("decoder", name)() for name in plugins.names("decoder")]
+    if legible:
+        made = [d.legible() if isinstance(d, PictureDecoder) else d for d in made]
     return {suffix: decoder for decoder in made for suffix in decoder.suffixes}
 
 
@@ -170,6 +193,8 @@ class _Run:
         self._errors: list[AssetError] = []
         self._empty: list[EmptyMediaError] = []
         self._unread: set[Modality] = set()
+        self._text_chars: dict[Span, int] = {}
+        self._recognising = False
 
     def parts(self, decoder: Decoder, asset: Asset, stream: BinaryIO) -> Iterator[Part]:
         """Full parts; what is left over waits for the next call."""
@@ -212,7 +237,7 @@ class _Run:
                 raise UnsupportedMediaError(self._asset.uri, f"the encoder cannot read {unread}")
             raise DecodeError(self._asset.uri, "holds nothing that can be indexed")
         problems = [self._asset.problem] if self._asset.problem else []
-        problems += [error.reason for error in self._errors]
+        problems += dict.fromkeys(error.reason for error in self._errors)
         reason = "; ".join(problems) or None
         retry = not all(error.final for error in self._errors)
         return replace(self._part(last=True, share=1.0), reason=reason, retry=retry)
@@ -236,8 +261,10 @@ class _Run:
         return segment
 
     def _due(self) -> bool:
+        """Before a recogniser goes to work, all is handed over: should it hang, that is kept."""
         late = perf_counter() - self._handed_over > PART_SECONDS
-        return self._waiting_bytes >= PART_BYTES or (late and bool(self._waiting))
+        hurry = self._recognising or late
+        return self._waiting_bytes >= PART_BYTES or (hurry and bool(self._waiting))
 
     def _part(self, *, last: bool, share: float | None) -> Part:
         segments, self._waiting, self._waiting_bytes = tuple(self._waiting), [], 0
@@ -251,15 +278,11 @@ class _Run:
         )
 
     def _segments(self, media: Media) -> Iterator[Segment]:
-        segmenter = self._tools.segmenters.get(media.modality)
-        prepare = self._tools.prepare.get(media.modality)
-        if segmenter is None or prepare is None:
-            self._unread.add(media.modality)
-            return
-        if isinstance(media.signal, Iterator):
-            media = replace(media, signal=cast("Signal", self._watched(media.signal)))
-        for segment in segmenter.split(self._asset, media):
-            signal = segment.signal
+        for segment in self._found(media):
+            prepare, signal = self._tools.prepare.get(segment.modality), segment.signal
+            if prepare is None:
+                self._unread.add(segment.modality)
+                continue
             if signal is None:
                 raise DecodeError(self._asset.uri, f"a {segment.modality} segment has no signal")
             yield replace(
@@ -273,6 +296,68 @@ class _Run:
         for piece in pieces:
             self._alive()
             yield piece
+
+    def _found(self, media: Media) -> Iterator[Segment]:
+        """What the segmenter makes of a medium, and the words that recognisers find in it."""
+        segmenter = self._tools.segmenters.get(media.modality)
+        reads, listening = self._to_be_read(media), self._listening(media)
+        self._recognising = reads or listening is not None
+        usable = media.modality in self._tools.prepare or reads or listening
+        if segmenter is None or not usable:
+            self._unread.add(media.modality)
+            return
+        if isinstance(media.signal, Iterator):
+            media = replace(media, signal=cast("Signal", self._watched(media.signal)))
+        if listening:
+            heard = listening.through(cast("Iterator[Sound]", media.signal))
+            media = replace(media, signal=heard)
+        broken: DecodeError | None = None
+        try:
+            for segment in segmenter.split(self._asset, media):
+                yield segment
+                if reads:
+                    yield from self._read(segment)
+                if listening:
+                    yield from listening.passages()
+        except DecodeError as error:
+            broken = error
+        if listening:  # also after an error: what came before it was heard
+            yield from listening.passages(ended=True)
+            self._note("what is said cannot be written down", listening.error)
+        if broken:
+            raise broken
+
+    def _to_be_read(self, media: Media) -> bool:
+        """Whether there may be words in its pictures that the asset's own text does not have."""
+        if media.modality is Modality.TEXT and media.span:
+            self._text_chars[media.span] = len(str(media.signal))
+        if self._tools.recognisers.text is None:
+            return False
+        known_chars = self._text_chars.get(media.span, 0) if media.span else 0
+        picture = media.modality in (Modality.IMAGE, Modality.VIDEO)
+        return picture and known_chars < MIN_TEXT_CHARS
+
+    def _read(self, segment: Segment) -> list[Segment]:
+        recogniser = self._tools.recognisers.text
+        assert recogniser is not None  # noqa: S101 - asked before, for the type checker
+        try:
+            chars = self._tools.passage_chars
+            return list(passages(segment, recogniser, passage_chars=chars))
+        except Exception as error:  # noqa: BLE001 - an engine's failure costs one picture's words
+            self._note("the words in it cannot be read", error)
+            return []
+
+    def _listening(self, media: Media) -> Listening | None:
+        recogniser = self._tools.recognisers.speech
+        if recogniser is None or media.modality is not Modality.AUDIO:
+            return None
+        return Listening(recogniser, self._asset.uri, media.metadata)
+
+    def _note(self, what: str, error: Exception | None) -> None:
+        if error is not None:
+            told = " ".join(str(error).split())[:200]
+            reason = f"{what}: {type(error).__name__}: {told}"
+            self._errors.append(DecodeError(self._asset.uri, reason))
 
 
 def _share(segment: Segment, media: Media) -> float | None:

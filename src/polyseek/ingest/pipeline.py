@@ -6,24 +6,27 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from types import FrameType
 
-from polyseek.core.config import IndexOptions
+from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import AssetError
 from polyseek.core.protocols import Encoder, Source, Store
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
     Failure,
+    HubBiases,
     IngestReport,
     Progress,
     ProgressCallback,
+    SegmentBatch,
 )
 from polyseek.ingest.batch import Batcher, Lent, lent
 from polyseek.ingest.decode import Part, toolbox
 from polyseek.ingest.plan import Plan, failed_record, make_plan
+from polyseek.ingest.recognise import recognisers
 from polyseek.ingest.workers import Workers
 
 COMMIT_SEGMENTS = 512
@@ -36,7 +39,9 @@ def ingest(
     encoder: Encoder,
     store: Store,
     options: IndexOptions,
+    hub_biases: HubBiases | None = None,
     progress: ProgressCallback | None = None,
+    settings: Settings | None = None,
 ) -> IngestReport:
     """Bring a collection up to date with a source.
 
@@ -45,19 +50,31 @@ def ingest(
     again and encoded from where it broke off. Ctrl-C finishes the batch in hand; a second one
     stops at once.
 
+    Args:
+        source: What to index.
+        encoder: The collection's encoder.
+        store: The collection's rows.
+        options: How.
+        hub_biases: Computes the hub biases stored beside each embedding; None for none.
+        progress: Called with every step.
+        settings: Where recognisers find their models; defaults as for every process.
+
     Raises:
+        MissingExtraError: A recogniser that is asked for is not installed; nothing was done.
         SourceError: The source cannot be listed, or suddenly lists nothing.
         CollectionBusyError: Another process is writing to the collection.
     """
     started = perf_counter()
     with store.writing(), _interruptible() as stop:
-        plan = make_plan(source, store.records(), options, progress)
-        run = _Run(plan=plan, encoder=encoder, store=store)
+        records = list(store.records())
+        engines = recognisers(options, records, settings)
+        plan = make_plan(source, records, options, progress, marks=engines.marks)
+        run = _Run(plan=plan, encoder=encoder, store=store, hub_biases=hub_biases)
         announcements = plan.announcements()
         if announcements:
             store.upsert(announcements, [])
         if plan.todo:
-            tools = toolbox(source, encoder.info, options)
+            tools = toolbox(source, encoder.info, options, engines)
             with Workers(tools, count=options.workers, timeout_s=options.timeout_s) as workers:
                 for answer in workers.decode(plan.todo):
                     run.take(answer)
@@ -83,6 +100,7 @@ class _Run:
     plan: Plan
     encoder: Encoder
     store: Store
+    hub_biases: HubBiases | None
     added: int = 0
     updated: int = 0
     moved: int = 0
@@ -116,7 +134,8 @@ class _Run:
         encoded, begun = self._batcher.take(), self._batcher.unfinished(but=self.plan.whole)
         records = encoded.records + self._failed
         if records or begun.records:
-            self.store.upsert(records + begun.records, encoded.batches + begun.batches)
+            batches = [self._corrected(batch) for batch in encoded.batches + begun.batches]
+            self.store.upsert(records + begun.records, batches)
         for record in encoded.records:
             self._count(record, borrowed=record.uri in encoded.borrowed)
         for record in records:
@@ -154,6 +173,11 @@ class _Run:
             return lent(self.store.fetch([uri]))
         same = self.plan.by_content.get(content_hash)
         return lent(self.store.fetch([same.uri])) if same else {}
+
+    def _corrected(self, batch: SegmentBatch) -> SegmentBatch:
+        if self.hub_biases is None:
+            return batch
+        return replace(batch, hub_bias=self.hub_biases(batch.modality, batch.embeddings))
 
     def _count(self, record: AssetRecord, *, borrowed: bool) -> None:
         before = self.plan.known.get(record.uri)

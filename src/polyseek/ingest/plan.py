@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from polyseek.core.config import IndexOptions
@@ -18,6 +18,7 @@ from polyseek.core.types import (
     ProgressCallback,
 )
 from polyseek.ingest.decode import decoders, no_decoder, suffix_of
+from polyseek.ingest.marks import Marks, marked, unchanged
 
 
 @dataclass(kw_only=True)
@@ -76,11 +77,14 @@ def make_plan(
     records: Iterable[AssetRecord],
     options: IndexOptions,
     progress: ProgressCallback | None = None,
+    *,
+    marks: Marks | None = None,
 ) -> Plan:
     """List the source and compare it with the collection's records.
 
-    An asset whose etag its record has is unchanged, also a failed one: it would fail again. An
-    unsupported one is tried again once there is a decoder for it.
+    An asset whose etag its record has is unchanged, also a failed one: it would fail again. Where
+    a recogniser of this run has not read it yet, it is work all the same, and an unsupported one
+    is tried again once there is a decoder for it.
 
     Raises:
         SourceError: The source cannot be listed.
@@ -98,10 +102,10 @@ def make_plan(
             plan.unreadable.append(found)
             continue
         record = known.get(found.uri)
-        if record and _is_settled(record, found):
+        if record and unchanged(record, found, marks or {}) and not _readable_now(record, found):
             plan.skipped += 1
         else:
-            plan.todo.append(found)
+            plan.todo.append(replace(found, etag=marked(found.etag, marks or {})))
         if progress and len(listed) % 1000 == 0:
             progress(Progress(stage="list", done=len(listed), total=None))
     plan.by_content = _lenders(plan)
@@ -110,13 +114,10 @@ def make_plan(
     return plan
 
 
-def _is_settled(record: AssetRecord, asset: Asset) -> bool:
-    """Whether the asset's record says all there is to say."""
-    if record.status is AssetStatus.PENDING or not record.etag or record.etag != asset.etag:
-        return False
-    if record.status is AssetStatus.UNSUPPORTED and record.reason == no_decoder(asset):
-        return suffix_of(asset) not in _suffixes()
-    return True
+def _readable_now(record: AssetRecord, asset: Asset) -> bool:
+    """Whether there is a decoder for an asset that had none."""
+    had_none = record.status is AssetStatus.UNSUPPORTED and record.reason == no_decoder(asset)
+    return had_none and suffix_of(asset) in _suffixes()
 
 
 @cache

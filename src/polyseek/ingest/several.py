@@ -10,10 +10,10 @@ from pathlib import Path
 
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
-from polyseek.core.config import IndexOptions
+from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import ConfigError, EmptySourceError, SourceNotFoundError
 from polyseek.core.protocols import Encoder, Store
-from polyseek.core.types import AssetStatus, Failure, IngestReport, ProgressCallback
+from polyseek.core.types import AssetStatus, Failure, HubBiases, IngestReport, ProgressCallback
 from polyseek.ingest.pipeline import ingest
 from polyseek.ingest.sources.files import FileSource
 
@@ -67,7 +67,13 @@ def nothing_in(paths: Iterable[str | Path]) -> EmptySourceError:
 
 
 def ingest_all(
-    sources: Given, *, encoder: Encoder, store: Store, progress: ProgressCallback | None = None
+    sources: Given,
+    *,
+    encoder: Encoder,
+    store: Store,
+    hub_biases: HubBiases | None = None,
+    progress: ProgressCallback | None = None,
+    settings: Settings | None = None,
 ) -> IngestReport:
     """Ingest the sources one after the other; one that lists nothing is a failure in the report.
 
@@ -86,7 +92,9 @@ def ingest_all(
                     encoder=encoder,
                     store=store,
                     options=sources.options,
+                    hub_biases=hub_biases,
                     progress=progress,
+                    settings=settings,
                 )
             if not report.interrupted and report == IngestReport(elapsed_s=report.elapsed_s):
                 raise nothing_in([path])

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
+import numpy as np
+
+from polyseek.core.tuning import Numbers
 from polyseek.core.types import Hit
 
 RRF_K = 60
 
 
+def by_probability(
+    rankings: Iterable[tuple[Sequence[Hit], Numbers]],
+) -> tuple[list[Hit], list[float]]:
+    """Merge rankings by the probability of each hit; equal ones keep the order of the lists.
+
+    Args:
+        rankings: Hits, best first, with their probabilities.
+
+    Returns:
+        All hits, most probable first, and their probabilities.
+    """
+    hits: list[Hit] = []
+    parts = []
+    for found, probabilities in rankings:
+        hits.extend(found)
+        parts.append(probabilities)
+    if not hits:
+        return [], []
+    joined = np.concatenate(parts)
+    order = np.argsort(-joined, kind="stable").tolist()
+    return [hits[i] for i in order], joined[order].tolist()
+
+
 def reciprocal_rank(
-    rankings: Iterable[Sequence[Hit]], *, limit: int | None = None, k: int = RRF_K
+    rankings: Iterable[Sequence[Hit]],
+    *,
+    limit: int | None = None,
+    k: int = RRF_K,
+    key: Callable[[Hit], Hashable] = attrgetter("id"),
 ) -> list[Hit]:
     """Fuse rankings by reciprocal rank: each list gives a hit ``1 / (k + rank)``.
 
@@ -24,17 +55,19 @@ def reciprocal_rank(
         rankings: Lists of hits, each best first; an item may be in several.
         limit: Number of hits to return; None for all.
         k: Damping of the top ranks.
+        key: What makes two hits the same item.
 
     Returns:
         Hits with `rank` set, best first.
 
     Source: Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009.
     """
-    sums: dict[str, float] = defaultdict(float)
-    first: dict[str, Hit] = {}
+    sums: dict[Hashable, float] = defaultdict(float)
+    first: dict[Hashable, Hit] = {}
     for hits in rankings:
         for rank, hit in enumerate(hits, 1):
-            sums[hit.id] += 1 / (k + rank)
-            first.setdefault(hit.id, hit)
-    order = sorted(first, key=lambda id_: -sums[id_])[:limit]
-    return [replace(first[id_], rank=rank) for rank, id_ in enumerate(order, 1)]
+            item = key(hit)
+            sums[item] += 1 / (k + rank)
+            first.setdefault(item, hit)
+    order = sorted(first, key=lambda item: -sums[item])[:limit]
+    return [replace(first[item], rank=rank) for rank, item in enumerate(order, 1)]

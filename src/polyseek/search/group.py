@@ -12,7 +12,9 @@ MAX_OVERLAP = 0.5
 """Of two places in a recording that overlap more than this (IoU) only the better one counts."""
 
 
-def by_asset(hits: Sequence[Hit], *, limit: int) -> list[Hit]:
+def by_asset(
+    hits: Sequence[Hit], *, limit: int, probabilities: Sequence[float] | None = None
+) -> list[Hit]:
     """The first hit of each asset, with further places in it as `moments`.
 
     A row of a table is an item of its own: rows are never collapsed.
@@ -20,26 +22,41 @@ def by_asset(hits: Sequence[Hit], *, limit: int) -> list[Hit]:
     Args:
         hits: Best first.
         limit: Number of hits to return.
+        probabilities: Of the hits, where they are known.
 
     Returns:
-        Hits with `rank` set, best first.
+        Hits with `rank` and `probability` set, best first.
     """
-    first: dict[tuple[str, str], Hit] = {}
+    known: Sequence[float | None] = probabilities or [None] * len(hits)
+    first: dict[tuple[str, str], tuple[Hit, float | None]] = {}
     moments: dict[tuple[str, str], list[Moment]] = {}
-    for hit in hits:
+    for hit, probability in zip(hits, known, strict=True):
         key = asset_key(hit)
         if key not in first:
             if len(first) == limit:
                 continue
-            first[key], moments[key] = hit, []
-        elif len(moments[key]) < MAX_MOMENTS and not _seen(hit, first[key], moments[key]):
+            first[key], moments[key] = (hit, probability), []
+        elif len(moments[key]) < MAX_MOMENTS and not _seen(hit, first[key][0], moments[key]):
             moments[key].append(
-                Moment(modality=hit.modality, score=hit.score, span=hit.span, text=hit.text)
+                Moment(
+                    modality=hit.modality,
+                    score=hit.score,
+                    span=hit.span,
+                    text=hit.text,
+                    probability=probability,
+                )
             )
     return [
-        replace(hit, rank=rank, moments=tuple(moments[key]))
-        for rank, (key, hit) in enumerate(first.items(), 1)
+        replace(hit, rank=rank, probability=probability, moments=tuple(moments[key]))
+        for rank, (key, (hit, probability)) in enumerate(first.items(), 1)
     ]
+
+
+def assets_first(hits: Sequence[Hit]) -> tuple[list[Hit], list[Hit]]:
+    """The best hit of each asset, and all others, both in the order they came in."""
+    first: dict[tuple[str, str], Hit] = {}
+    others = [hit for hit in hits if first.setdefault(asset_key(hit), hit) is not hit]
+    return list(first.values()), others
 
 
 def asset_key(hit: Hit) -> tuple[str, str]:

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
-from polyseek.core.filters import Filter, parse
+from polyseek.core.filters import Filter, check, parse
 from polyseek.core.protocols import Encoder, StoreReader
+from polyseek.core.tuning import Calibration, Defaults, Numbers
 from polyseek.core.types import (
     AssetCounts,
     AssetStatus,
-    Candidates,
     Coverage,
     Embeddings,
     Floats,
+    Hit,
     Modality,
     Query,
     Retrieval,
     Role,
     Space,
 )
-from polyseek.search.fuse import reciprocal_rank
-from polyseek.search.group import asset_key, by_asset
+from polyseek.search.calibrate import Calibrator
+from polyseek.search.fuse import by_probability, reciprocal_rank
+from polyseek.search.group import asset_key, assets_first, by_asset
 from polyseek.search.results import PlanStep, Preview, Results
 
+_ORDER = [Modality.IMAGE, Modality.VIDEO, Modality.TEXT, Modality.AUDIO]
+
 MAX_CANDIDATES = 10_000
+FLOOR = 0.05
+"""Hits this much less probable than the best are left out; of the right answers among the first ten
+hits, 1 in 400 is (benchmarks/fair_list.py)."""
+
 MIN_CANDIDATES = 100
 """Candidates asked for per modality, so that later stages have something to reorder."""
 
@@ -39,18 +48,20 @@ def search(
     encoder: Encoder,
     store: StoreReader,
     options: SearchOptions,
+    defaults: Defaults | None = None,
     preview: Preview | None = None,
 ) -> Results:
     """Rank a collection's segments for a query.
 
-    Query -> embedding -> candidates per target modality -> one list by reciprocal rank -> one hit
-    per asset.
+    Query -> embedding -> candidates per target modality -> probabilities -> one list -> one hit per
+    asset, or the verdict that nothing matches.
 
     Args:
         query: What is looked for.
         encoder: The collection's encoder.
         store: The collection's rows.
-        options: Limit, target modalities and filter.
+        options: Limit, target modalities, filter and least probability.
+        defaults: Calibrations that ship with the encoder.
         preview: Passed on to the results.
 
     Raises:
@@ -60,24 +71,26 @@ def search(
     started = perf_counter()
     counts = store.counts()
     targets = _targets(options, query, counts)
-    condition = parse(options.filter) if options.filter else None
+    condition = check(parse(options.filter), store.fields()) if options.filter else None
     embeddings = embed(query, encoder)
     encoded = perf_counter()
-    plan, rankings = [], []
-    for target in targets:
-        space, candidates, elapsed_ms = _retrieve(
-            store, query, embeddings, target=target, limit=options.limit, condition=condition
+    calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
+    rankings = [
+        _retrieve(
+            store, query, embeddings, target=target, options=options, condition=condition,
+            calibrator=calibrator,
         )
-        plan.append(_step(target, space, candidates, elapsed_ms))
-        rankings.append(candidates.hits)
+        for target in targets
+    ]  # fmt: skip
     retrieved = perf_counter()
-    hits = by_asset(reciprocal_rank(rankings), limit=options.limit)
+    hits, matched = _merge(rankings, options)
     finished = perf_counter()
     return Results(
         query=query.label,
         hits=tuple(hits),
+        no_match=not matched,
         coverage=coverage(counts),
-        plan=tuple(plan),
+        plan=tuple(ranking.step for ranking in rankings),
         timings_ms={
             "encode": (encoded - started) * 1e3,
             "retrieve": (retrieved - encoded) * 1e3,
@@ -126,6 +139,23 @@ def coverage(counts: AssetCounts) -> Coverage:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Ranking:
+    """One target modality's candidates, with the probability of each where it is known."""
+
+    hits: Sequence[Hit]
+    probabilities: Numbers | None
+    calibration: Calibration | None
+    step: PlanStep
+
+    @property
+    def matches(self) -> bool:
+        """Whether the best of them is probable enough to be shown as an answer."""
+        if self.probabilities is None or self.calibration is None:
+            return bool(self.hits)
+        return float(self.probabilities[0]) >= self.calibration.match_probability
+
+
 def _targets(
     options: SearchOptions,
     query: Query,
@@ -134,9 +164,12 @@ def _targets(
     """Modalities to search; the query's own comes last, so that ties favour crossing over."""
     if options.limit < 1:
         raise QueryError(f"limit must be at least 1, got {options.limit}")
+    least = options.min_probability
+    if least is not None and not 0 <= least <= 1:
+        raise QueryError(f"the least probability must be between 0 and 1, got {least:g}")
     present = {m for (_, modalities), count in counts.items() if count for m in modalities}
     wanted: Iterable[Modality] = options.modalities or present
-    return sorted(set(wanted) & present, key=lambda m: (m == query.modality, m))
+    return sorted(set(wanted) & present, key=lambda m: (m == query.modality, _ORDER.index(m)))
 
 
 def _retrieve(
@@ -145,34 +178,74 @@ def _retrieve(
     embeddings: Embeddings,
     *,
     target: Modality,
-    limit: int,
+    options: SearchOptions,
     condition: Filter | None,
-) -> tuple[Space, Candidates, float]:
+    calibrator: Calibrator,
+) -> _Ranking:
     """Candidates of one modality: its own space for its own kind, the shared one otherwise."""
     started = perf_counter()
-    same = target == query.modality
-    space = Space.TOWER if same else Space.SHARED
-    rows: Floats = embeddings.tower if same else embeddings.shared
-    wanted = max(limit, MIN_CANDIDATES)
+    pair = query.modality, target
+    space = Space.TOWER if query.modality == target else Space.SHARED
+    vector = (embeddings.tower if space is Space.TOWER else embeddings.shared)[0]
+    hub = calibrator.hub(pair)
+    wanted = max(options.limit, MIN_CANDIDATES)
     while True:
         candidates = store.search(
-            Retrieval(vector=rows[0], modality=target, space=space, limit=wanted, filter=condition)
+            Retrieval(
+                vector=vector, modality=target, space=space, limit=wanted, filter=condition, hub=hub
+            )
         )
         # One long recording may fill the list: look deeper until there are enough assets.
         if len(candidates.hits) < wanted or wanted >= MAX_CANDIDATES:
             break
-        if len(set(map(asset_key, candidates.hits))) >= limit:
+        if len(set(map(asset_key, candidates.hits))) >= options.limit:
             break
         wanted *= 4
-    return space, candidates, (perf_counter() - started) * 1e3
+    probabilities = calibrator.probabilities(pair, vector, candidates)
+    calibration = calibrator.calibration(pair)
+    return _Ranking(
+        hits=candidates.hits,
+        probabilities=probabilities,
+        calibration=calibration,
+        step=PlanStep(
+            modality=target,
+            space=space,
+            tier=candidates.tier,
+            rows=candidates.rows,
+            recall=candidates.recall,
+            hub_strength=hub.strength if hub else 0.0,
+            calibration=calibration,
+            elapsed_ms=(perf_counter() - started) * 1e3,
+        ),
+    )
 
 
-def _step(target: Modality, space: Space, candidates: Candidates, elapsed_ms: float) -> PlanStep:
-    return PlanStep(
-        modality=target,
-        space=space,
-        tier=candidates.tier,
-        rows=candidates.rows,
-        recall=candidates.recall,
-        elapsed_ms=elapsed_ms,
+def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[Hit], bool]:
+    """One hit per asset, best first, and whether anything matches.
+
+    Probabilities are comparable, so they decide where all are known; otherwise only ranks are.
+    """
+    calibrated = [(r.hits, r.probabilities) for r in rankings if r.probabilities is not None]
+    if len(calibrated) < sum(1 for r in rankings if r.hits):
+        if options.min_probability is not None:
+            raise QueryError(
+                "this collection's scores were never calibrated for this query, so there are no "
+                "probabilities; run 'polyseek tune', or leave out the least probability"
+            )
+        split = [assets_first(ranking.hits) for ranking in rankings]
+        best = reciprocal_rank([first for first, _ in split], key=asset_key)
+        others = [hit for _, rest in split for hit in rest]
+        return by_asset([*best, *others], limit=options.limit), any(r.matches for r in rankings)
+    hits, probabilities = by_probability(calibrated)
+    if options.min_probability is None:
+        matched = any(ranking.matches for ranking in rankings)
+        least = FLOOR * probabilities[0] if matched else 1.0
+    else:
+        least = options.min_probability
+        matched = bool(hits) and probabilities[0] >= least
+    shown = len(hits) if options.show_all else sum(p >= least for p in probabilities)
+    shown = shown if matched or options.show_all else 0
+    return (
+        by_asset(hits[:shown], limit=options.limit, probabilities=probabilities[:shown]),
+        matched,
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, TypeAlias, overload
 
+from polyseek.core.tuning import Calibration
 from polyseek.core.types import Clip, Coverage, Hit, MetadataValue, Modality, Space, Span, SpanUnit
 
 Preview: TypeAlias = Callable[[Hit], "Clip | None"]
@@ -25,6 +26,8 @@ class PlanStep:
         rows: Segments that were eligible after the filter.
         recall: Recall of the tier against exact search; 1.0 when exact, None if never measured.
         elapsed_ms: Wall time in milliseconds.
+        hub_strength: Share of the hub bias that was subtracted from the scores.
+        calibration: What turned scores into probabilities; None for none.
     """
 
     modality: Modality
@@ -33,6 +36,8 @@ class PlanStep:
     rows: int
     recall: float | None
     elapsed_ms: float
+    hub_strength: float = 0.0
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,8 @@ class Results(Sequence[Hit]):
 
     Attributes:
         query: The query as shown to people.
-        hits: Best first, ranks from 1.
+        hits: Best first, ranks from 1; most probable first where probabilities are known.
+        no_match: Nothing in the collection is probable enough to be what was looked for.
         coverage: Assets searched, failed and still pending.
         plan: One step per target modality.
         timings_ms: Wall time by stage, in milliseconds.
@@ -51,6 +57,7 @@ class Results(Sequence[Hit]):
     query: str
     hits: Sequence[Hit]
     coverage: Coverage
+    no_match: bool = False
     plan: Sequence[PlanStep] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     preview: Preview | None = field(default=None, compare=False, repr=False)
@@ -72,6 +79,7 @@ class Results(Sequence[Hit]):
         """JSON-ready form; `explain` adds the plan."""
         answer: dict[str, Any] = {
             "query": self.query,
+            "no_match": self.no_match,
             "hits": [_hit_dict(hit) for hit in self.hits],
             "coverage": {
                 "searched": self.coverage.searched,
@@ -85,10 +93,11 @@ class Results(Sequence[Hit]):
         return answer
 
     def __str__(self) -> str:
-        lines = [f"{len(self.hits)} hits for {self.query!r}"]
+        found = "nothing found" if self.no_match else f"{len(self.hits)} hits"
+        lines = [f"{found} for {self.query!r}"]
         for hit in self.hits:
             words = f"  {' '.join((hit.text or '').split())[:60]}" if hit.text else ""
-            lines.append(f"{hit.rank:>3}  {hit.score:.3f}  {hit.modality:<5}  {hit.uri}{words}")
+            lines.append(f"{hit.rank:>3}  {hit.figure()}  {hit.modality:<5}  {hit.uri}{words}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -105,12 +114,15 @@ def _hit_dict(hit: Hit) -> dict[str, Any]:
         "id": hit.id,
         "uri": hit.uri,
         "modality": str(hit.modality),
+        "probability": _rounded(hit.probability),
         "score": round(float(hit.score), 6),
+        "hub_bias": _rounded(hit.hub_bias),
         "span": _span_dict(hit.span),
         "text": hit.text,
         "moments": [
             {
                 "modality": str(moment.modality),
+                "probability": _rounded(moment.probability),
                 "score": round(float(moment.score), 6),
                 "span": _span_dict(moment.span),
             }
@@ -136,8 +148,15 @@ def _step_dict(step: PlanStep) -> dict[str, Any]:
         "tier": step.tier,
         "rows": step.rows,
         "recall": step.recall,
+        "hub_strength": step.hub_strength,
+        "calibration": str(step.calibration.origin) if step.calibration else None,
+        "match_probability": step.calibration.match_probability if step.calibration else None,
         "elapsed_ms": round(step.elapsed_ms, 3),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 6)
 
 
 def _plain(value: MetadataValue) -> Any:

@@ -47,10 +47,11 @@ def fragment(results: Results) -> str:
         _card(hit, results.preview(hit) if results.preview else None) for hit in results
     )
     c = results.coverage
+    found = "nothing found" if results.no_match else f"{len(results)} hits"
     return (
         f'<div class="polyseek"><style>{_STYLE}</style>'
         f"<h2>{_escape(results.query)}</h2>"
-        f"<p><small>{len(results)} hits; {c.searched} assets searched, {c.failed} failed, "
+        f"<p><small>{found}; {c.searched} assets searched, {c.failed} failed, "
         f"{c.pending} pending</small></p><ol>{cards}</ol></div>"
     )
 
@@ -64,7 +65,7 @@ def _card(hit: Hit, clip: Clip | None) -> str:
     where = f"<br><small>{_escape(', '.join(places))}</small>" if places else ""
     return (
         f"<li>{_body(hit, clip, name)}<p>{hit.rank}. {link}{where}<br>"
-        f"<small>{_escape(hit.modality)} &middot; {hit.score:.3f}</small></p></li>"
+        f"<small>{_escape(hit.modality)} &middot; {hit.figure().strip()}</small></p></li>"
     )
 
 

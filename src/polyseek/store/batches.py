@@ -26,6 +26,11 @@ def join_batches(batches: Sequence[SegmentBatch]) -> list[SegmentBatch]:
                 shared=np.concatenate([part.embeddings.shared for part in found]),
                 tower=np.concatenate([part.embeddings.tower for part in found]),
             ),
+            hub_bias={
+                query: np.concatenate([part.hub_bias[query] for part in found])
+                for query in found[0].hub_bias
+                if all(query in part.hub_bias for part in found)
+            },
         )
         for modality, found in parts.items()
     ]
@@ -38,6 +43,16 @@ def require_finite(location: str, batches: Sequence[SegmentBatch]) -> None:
         StoreError: An embedding is not finite.
     """
     for batch in batches:
-        for vectors in (batch.embeddings.shared, batch.embeddings.tower):
-            if not np.isfinite(vectors).all():
+        for values in (
+            batch.embeddings.shared,
+            batch.embeddings.tower,
+            *batch.hub_bias.values(),
+        ):
+            if not np.isfinite(values).all():
                 raise StoreError(f"{location}: an embedding is not finite; nothing written")
+
+
+def spread(rows: int, limit: int) -> list[int]:
+    """Up to `limit` row numbers, evenly over all of them."""
+    chosen: list[int] = np.unique(np.linspace(0, rows - 1, min(rows, limit)).astype(int)).tolist()
+    return chosen

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from polyseek.core.types import Floats, Hit, MetadataValue, Modality
-from polyseek.store.layout import field_of, from_storage, span_of
+from polyseek.core.types import Floats, Hit, HubCorrection, MetadataValue, Modality
+from polyseek.store.layout import HUB_COLUMN, field_of, from_storage, span_of
 from polyseek.store.metadata import load_clashing
 
 _SHOWN = ["id", "asset_uri", "span_unit", "span_start", "span_end", "text"]
@@ -69,6 +69,7 @@ def hits_from_arrow(
     modality: Modality,
     *,
     rows: Sequence[int] | None = None,
+    hub: HubCorrection | None = None,
 ) -> list[Hit]:
     """Hits in the order of the rows, with ranks from 1.
 
@@ -77,10 +78,14 @@ def hits_from_arrow(
         scores: n cosines.
         modality: Of the segments.
         rows: n row numbers; None for all rows in order.
+        hub: The correction in use, if any: its bias is shown with the hit.
     """
     # Metadata stays where it is until somebody looks at it.
-    shown = table.select(_SHOWN) if rows is None else table.select(_SHOWN).take(pa.array(rows))
+    bias = HUB_COLUMN[hub.query] if hub else None
+    names = [*_SHOWN, bias] if bias in table.column_names else _SHOWN
+    shown = table.select(names) if rows is None else table.select(names).take(pa.array(rows))
     columns = [shown[name].to_pylist() for name in _SHOWN]
+    biases = shown[bias].to_pylist() if bias in names else [None] * len(shown)
     numbers = range(len(shown)) if rows is None else rows
     return [
         Hit(
@@ -88,13 +93,14 @@ def hits_from_arrow(
             uri=uri,
             modality=modality,
             score=score,
+            hub_bias=hub_bias,
             rank=rank,
             span=span_of(unit, start, end) if unit else None,
             text=text,
             metadata=RowMetadata(table, row),
         )
-        for rank, (id_, uri, unit, start, end, text, score, row) in enumerate(
-            zip(*columns, scores, numbers, strict=True), 1
+        for rank, (id_, uri, unit, start, end, text, hub_bias, score, row) in enumerate(
+            zip(*columns, biases, scores, numbers, strict=True), 1
         )
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,12 +18,14 @@ from polyseek.core.errors import (
     StoreError,
 )
 from polyseek.core.filters import FieldType, Filter, check
+from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
     AssetRecord,
     AssetStatus,
     Candidates,
     Embeddings,
+    Floats,
     Manifest,
     Modality,
     Retrieval,
@@ -32,7 +34,7 @@ from polyseek.core.types import (
     Space,
 )
 from polyseek.store import lance_index, lance_search, layout
-from polyseek.store.batches import join_batches, require_finite
+from polyseek.store.batches import join_batches, require_finite, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
 from polyseek.store.lance_files import committing, connect, content_hashes, has_table, writer_lock
@@ -66,6 +68,7 @@ class LanceStore:
         self._clashes = ClashLog()
         self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: dict[str, str | None] = {}
+        self._tuning: tuple[int, Tuning] | None = None
         self.manifest = _read_manifest(location, self._table(layout.ASSETS))
 
     @classmethod
@@ -149,6 +152,30 @@ class LanceStore:
                 batches.append(_batch(modality, rows))
         return batches
 
+    def sample(self, modality: Modality, limit: int) -> SegmentBatch | None:
+        """See `polyseek.core.protocols.StoreReader`."""
+        table = self._table_of(modality)
+        if table is None:
+            return None
+        with self._reading():
+            rows = table.count_rows()
+            if not rows:
+                return None
+            return _batch(modality, table.take_offsets(spread(rows, limit)).to_arrow())
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """See `polyseek.core.protocols.StoreReader`."""
+        if not self._exists(layout.TUNING):
+            return None
+        with self._reading():
+            table = self._table(layout.TUNING)
+            version = self._version_of(table)
+            if self._tuning is None or self._tuning[0] != version:
+                text = table.to_arrow()["tuning"][0].as_py()
+                self._tuning = version, Tuning.from_json(text)
+        return self._tuning[1]
+
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
         self._check_vector(request)
@@ -203,6 +230,32 @@ class LanceStore:
         _delete(self._table(layout.ASSETS), "uri", uris)
         for uri in uris:
             self._recorded.pop(uri, None)
+
+    @committing
+    def set_hub_bias(
+        self, modality: Modality, query: Modality, bias: Callable[[Embeddings], Floats]
+    ) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        table = self._table_of(modality)
+        if table is None:
+            return
+        name = layout.HUB_COLUMN[query]
+        if name not in table.schema.names:
+            table.add_columns([pa.field(name, pa.float32())])
+        parts = []
+        for block in table.search().select(["id", *layout.VECTOR_COLUMN.values()]).to_batches():
+            found = bias(layout.embeddings_of(block))
+            parts.append(pa.table({"id": block["id"], name: pa.array(found, pa.float32())}))
+        if parts:
+            table.merge_insert("id").when_matched_update_all().execute(pa.concat_tables(parts))
+
+    @committing
+    def save_tuning(self, tuning: Tuning) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        rows = pa.table({"tuning": [tuning.to_json()]})
+        self._tables[layout.TUNING] = self._database.create_table(
+            layout.TUNING, rows, mode="overwrite"
+        )
 
     @committing
     def optimize(self) -> None:
@@ -317,9 +370,10 @@ class LanceStore:
 
     def _table_of(self, modality: Modality) -> Any | None:
         name = layout.segments_table(modality)
-        if name not in self._tables and not has_table(self._folder, name):
-            return None
-        return self._table(name)
+        return self._table(name) if self._exists(name) else None
+
+    def _exists(self, name: str) -> bool:
+        return name in self._tables or has_table(self._folder, name)
 
     def _segment_tables(self) -> Iterator[tuple[Modality, Any]]:
         for modality in Modality:
@@ -329,6 +383,8 @@ class LanceStore:
 
     def _all_tables(self) -> Iterator[tuple[Modality | None, Any]]:
         yield None, self._table(layout.ASSETS)
+        if self._exists(layout.TUNING):
+            yield None, self._table(layout.TUNING)
         yield from self._segment_tables()
 
 
@@ -370,10 +426,7 @@ def _batch(modality: Modality, rows: pa.Table) -> SegmentBatch:
     return SegmentBatch(
         modality=modality,
         segments=segments,
-        embeddings=Embeddings(
-            shared=layout.vectors_to_numpy(rows[layout.VECTOR_COLUMN[Space.SHARED]]),
-            tower=layout.vectors_to_numpy(rows[layout.VECTOR_COLUMN[Space.TOWER]]),
-        ),
+        embeddings=layout.embeddings_of(rows),
     )
 
 

@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from polyseek.core.filters import Filter
-from polyseek.core.types import Candidates, Retrieval
+from polyseek.core.types import Candidates, HubCorrection, Retrieval
 from polyseek.store import lance_index, layout
 from polyseek.store.filter_sql import to_sql
 from polyseek.store.hits import hits_from_arrow
 
 SELECT_EXACT_ROWS = 20_000
 """A filter that leaves no more than this is searched exactly: a scan of them is fast enough."""
+
+_HUB_DEPTH = 4  # the correction moves few rows further up than this
 
 
 def search(table: Any, request: Retrieval, condition: Filter | None) -> Candidates:
@@ -25,7 +27,7 @@ def search(table: Any, request: Retrieval, condition: Filter | None) -> Candidat
         return Candidates(hits=(), tier="lance-exact", rows=0)
     indexed = rows > SELECT_EXACT_ROWS and lance_index.has_index(table, request.space)
     found = _nearest(table, request, min(request.limit, rows), where=where, indexed=indexed)
-    hits = hits_from_arrow(found, found["score"].to_pylist(), request.modality)
+    hits = hits_from_arrow(found, found["cosine"].to_pylist(), request.modality, hub=request.hub)
     if not indexed:
         return Candidates(hits=hits, tier="lance-exact", rows=rows)
     recall = lance_index.measured_recall(table, request.space)
@@ -38,16 +40,28 @@ def _nearest(
     """The best rows without their vectors; equal scores are ordered by id, as in memory."""
     vectors = set(layout.VECTOR_COLUMN.values())
     columns = [name for name in table.schema.names if name not in vectors]
-    asked = limit
+    least = _least_offset(table, request.hub) if request.hub else 0.0
+    asked = limit if request.hub is None else _HUB_DEPTH * limit
     while True:
         query = lance_index.nearest(table, request, limit=asked, index=indexed)
         if where is not None:
             query = query.where(where, prefilter=True)
         found = query.select([*columns, "_distance"]).to_arrow()
-        scores = 1 - found["_distance"].to_numpy()
-        # Which of the equal scores at the limit Lance keeps is left to chance: ask for all of them.
-        if len(found) < asked or scores.min() < np.partition(scores, -limit)[-limit]:
+        cosines = 1 - found["_distance"].to_numpy()
+        offsets = layout.hub_offsets(found, request.hub) if request.hub else np.float32(0)
+        scores = cosines - offsets
+        # Lance has kept back only rows whose cosine is at most the last one's. Which of the equal
+        # ones is left to chance, so the last of ours must be better than all of them can be.
+        if len(found) < asked or cosines.min() - least < np.partition(scores, -limit)[-limit]:
             break
         asked *= 2
-    found = found.append_column("score", [scores])
+    found = found.append_column("cosine", [cosines]).append_column("score", [scores])
     return found.sort_by([("score", "descending"), ("id", "ascending")]).slice(0, limit)
+
+
+def _least_offset(table: Any, hub: HubCorrection) -> float:
+    """The smallest offset of any row: how far a row may rise past its cosine."""
+    name = layout.HUB_COLUMN[hub.query]
+    present = [name] if name in table.schema.names else ["id"]
+    offsets = layout.hub_offsets(table.search().select(present).to_arrow(), hub)
+    return float(offsets.min(initial=hub.strength * hub.missing))

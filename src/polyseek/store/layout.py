@@ -22,7 +22,9 @@ from polyseek.core.texts import well_formed
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
+    Embeddings,
     Floats,
+    HubCorrection,
     Manifest,
     Modality,
     SegmentBatch,
@@ -34,6 +36,10 @@ from polyseek.store.metadata import dump_clashing
 
 ASSETS = "assets"
 VECTOR_COLUMN = {Space.SHARED: "embedding", Space.TOWER: "tower"}
+HUB_COLUMN = {modality: f"hub_{modality}" for modality in Modality}
+"""Hub bias by modality of the query; null where not known."""
+
+TUNING = "tuning"
 _MANIFEST_KEY = b"polyseek.manifest"
 _FIELD_PREFIX = "m_"
 _ARROW = {
@@ -100,6 +106,7 @@ def segments_schema(dim: int, tower_dim: int) -> pa.Schema:
             ("clashing", pa.string()),
             (VECTOR_COLUMN[Space.SHARED], pa.list_(pa.float32(), dim)),
             (VECTOR_COLUMN[Space.TOWER], pa.list_(pa.float16(), tower_dim)),
+            *((name, pa.float32()) for name in HUB_COLUMN.values()),
         ]
     )
 
@@ -129,6 +136,12 @@ def segments_to_arrow(
         "clashing": pa.array([dump_clashing(rest) for _, rest in rows], pa.string()),
         "embedding": vectors_to_arrow(batch.embeddings.shared, pa.float32()),
         "tower": vectors_to_arrow(batch.embeddings.tower, pa.float16()),
+        **{
+            name: pa.array(batch.hub_bias[query], pa.float32())
+            if query in batch.hub_bias
+            else pa.nulls(len(batch), pa.float32())
+            for query, name in HUB_COLUMN.items()
+        },
     }
     for name, kind in fields.items():
         values = [to_storage(typed.get(name)) for typed, _ in rows]
@@ -153,11 +166,27 @@ def vectors_to_numpy(column: Any) -> Floats:
     return unit_rows(rows.astype(np.float32))
 
 
+def embeddings_of(rows: Any) -> Embeddings:
+    """Both embeddings of rows of a segments table."""
+    shared, tower = (vectors_to_numpy(rows[VECTOR_COLUMN[space]]) for space in Space)
+    return Embeddings(shared=shared, tower=tower)
+
+
 def unit_rows(rows: Floats) -> Floats:
     """``(n, dim)`` float32 rows scaled to unit length; all-zero rows stay."""
     norms = np.sqrt(np.vecdot(rows, rows))[:, None]
     scaled: Floats = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
     return scaled
+
+
+def hub_offsets(columns: pa.Table, hub: HubCorrection) -> Floats:
+    """``(n,)`` what is subtracted from the cosine of each row."""
+    name = HUB_COLUMN[hub.query]
+    if name not in columns.column_names:  # made before there were any
+        return np.full(len(columns), hub.strength * hub.missing, np.float32)
+    known = columns[name].to_numpy()
+    offsets = np.where(np.isnan(known), hub.missing, known)
+    return (hub.strength * offsets).astype(np.float32)
 
 
 def to_storage(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -13,6 +13,7 @@ import numpy as np
 
 from polyseek.core.errors import CollectionBusyError, DimensionError
 from polyseek.core.filters import FieldType, check
+from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
     AssetRecord,
@@ -20,6 +21,7 @@ from polyseek.core.types import (
     Embeddings,
     Floats,
     Hit,
+    HubCorrection,
     Manifest,
     MetadataValue,
     Modality,
@@ -28,7 +30,7 @@ from polyseek.core.types import (
     SegmentBatch,
     Space,
 )
-from polyseek.store.batches import require_finite
+from polyseek.store.batches import require_finite, spread
 from polyseek.store.filter_rows import matches
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
 
@@ -38,6 +40,7 @@ class _Row:
     segment: Segment
     shared: Floats
     tower: Floats
+    hub_bias: Mapping[Modality, float]
 
 
 class MemoryStore:
@@ -45,6 +48,7 @@ class MemoryStore:
 
     def __init__(self, location: str, manifest: Manifest) -> None:
         self.location, self.manifest, self.version = location, manifest, 0
+        self.tuning: Tuning | None = None
         self._records: dict[str, AssetRecord] = {}
         self._rows: dict[str, _Row] = {}
         self._fields: dict[str, FieldType] = {}
@@ -75,13 +79,13 @@ class MemoryStore:
         for modality in Modality:
             rows = [r for r in self._of(modality) if r.segment.asset_uri in wanted]
             if rows:
-                embeddings = Embeddings(
-                    shared=np.stack([r.shared for r in rows]),
-                    tower=np.stack([r.tower for r in rows]),
-                )
-                segments = [replace(r.segment, metadata=self._shown(r)) for r in rows]
-                batches.append(SegmentBatch(modality, segments, embeddings))
+                batches.append(self._batch(modality, rows))
         return batches
+
+    def sample(self, modality: Modality, limit: int) -> SegmentBatch | None:
+        """See `polyseek.core.protocols.StoreReader`."""
+        rows = self._of(modality)
+        return self._batch(modality, [rows[i] for i in spread(len(rows), limit)]) if rows else None
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -100,23 +104,24 @@ class MemoryStore:
             condition = check(request.filter, self._fields)
             rows = [row for row in rows if matches(condition, self._split(row)[0])]
         # Unlike a product with `@`, `vecdot` gives equal rows equal scores wherever they lie.
-        scored = [
-            (float(np.vecdot(self._vector(row, request.space), request.vector)), row)
-            for row in rows
-        ]
-        scored.sort(key=lambda pair: (-pair[0], pair[1].segment.id))
+        scored = []
+        for row in rows:
+            cosine = np.vecdot(self._vector(row, request.space), request.vector)
+            scored.append((float(cosine - _offset(row, request.hub)), float(cosine), row))
+        scored.sort(key=lambda found: (-found[0], found[2].segment.id))
         hits = [
             Hit(
                 id=row.segment.id,
                 uri=row.segment.asset_uri,
                 modality=request.modality,
-                score=score,
+                score=cosine,
+                hub_bias=row.hub_bias.get(request.hub.query) if request.hub else None,
                 rank=rank,
                 span=row.segment.span,
                 text=row.segment.text,
                 metadata=self._shown(row),
             )
-            for rank, (score, row) in enumerate(scored[: request.limit], 1)
+            for rank, (_, cosine, row) in enumerate(scored[: request.limit], 1)
         ]
         return Candidates(hits=hits, tier="memory-exact", rows=len(rows))
 
@@ -135,15 +140,18 @@ class MemoryStore:
         require_finite(self.location, batches)
         self._forget({record.uri for record in records})
         for batch in batches:
-            for segment, shared, tower in zip(
-                batch.segments, batch.embeddings.shared, batch.embeddings.tower, strict=True
-            ):
+            for i, segment in enumerate(batch.segments):
                 metadata = normalize_row(segment.metadata)
                 self._fields = evolve(self._fields, [metadata])
                 self._clashes.warn(split(metadata, self._fields)[1], self._fields)
                 kept = replace(segment, metadata=metadata, signal=None)
                 # Copies: the caller may use its arrays again.
-                self._rows[segment.id] = _Row(kept, shared.copy(), tower.copy())
+                self._rows[segment.id] = _Row(
+                    kept,
+                    batch.embeddings.shared[i].copy(),
+                    batch.embeddings.tower[i].copy(),
+                    {query: float(bias[i]) for query, bias in batch.hub_bias.items()},
+                )
         self._records.update({record.uri: record for record in records})
         self.version += 1
 
@@ -154,8 +162,28 @@ class MemoryStore:
             self._records.pop(uri, None)
         self.version += 1
 
+    def set_hub_bias(
+        self, modality: Modality, query: Modality, bias: Callable[[Embeddings], Floats]
+    ) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        rows = self._of(modality)
+        found = bias(_embeddings(rows)) if rows else ()
+        for row, value in zip(rows, found, strict=True):
+            known = {**row.hub_bias, query: float(value)}
+            self._rows[row.segment.id] = replace(row, hub_bias=known)
+        self.version += 1
+
+    def save_tuning(self, tuning: Tuning) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        self.tuning = tuning
+        self.version += 1
+
     def optimize(self) -> None:
         """Nothing to compact in memory."""
+
+    def _batch(self, modality: Modality, rows: Sequence[_Row]) -> SegmentBatch:
+        segments = [replace(r.segment, metadata=self._shown(r)) for r in rows]
+        return SegmentBatch(modality, segments, _embeddings(rows))
 
     def _of(self, modality: Modality) -> list[_Row]:
         return [row for row in self._rows.values() if row.segment.modality is modality]
@@ -173,3 +201,13 @@ class MemoryStore:
     @staticmethod
     def _vector(row: _Row, space: Space) -> Floats:
         return row.shared if space is Space.SHARED else row.tower
+
+
+def _embeddings(rows: Sequence[_Row]) -> Embeddings:
+    return Embeddings(
+        shared=np.stack([row.shared for row in rows]), tower=np.stack([row.tower for row in rows])
+    )
+
+
+def _offset(row: _Row, hub: HubCorrection | None) -> float:
+    return hub.strength * row.hub_bias.get(hub.query, hub.missing) if hub else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from polyseek.core.filters import Filter
-from polyseek.core.types import Candidates, Floats, Modality, Retrieval, Space
+from polyseek.core.types import Candidates, Floats, HubCorrection, Modality, Retrieval, Space
 from polyseek.store import layout, recall
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow
@@ -29,6 +29,7 @@ class Resident:
         self.version, self.modality = version, modality
         self._table = table
         self._indexes: dict[Space, VectorIndex] = {}
+        self._offsets: dict[HubCorrection, Floats] = {}
         vectors = set(layout.VECTOR_COLUMN.values())
         names = [name for name in table.schema.names if name not in vectors]
         self._columns: pa.Table = table.search().select(names).to_arrow().combine_chunks()
@@ -44,12 +45,22 @@ class Resident:
         eligible = len(self._columns) if rows is None else len(rows)
         if not eligible:
             return Candidates(hits=(), tier=index.tier, rows=0)
-        found, scores = index.search(request.vector, min(request.limit, eligible), rows)
+        offsets = self._hub_offsets(request.hub) if request.hub else None
+        found, scores = index.search(
+            request.vector, min(request.limit, eligible), rows, offsets=offsets
+        )
         order = best_first(found, scores, self._tiebreak)[: request.limit]
+        best = found[order]
+        cosines = scores[order] if offsets is None else scores[order] + offsets[best]
         hits = hits_from_arrow(
-            self._columns, scores[order].tolist(), self.modality, rows=found[order].tolist()
+            self._columns, cosines.tolist(), self.modality, rows=best.tolist(), hub=request.hub
         )
         return Candidates(hits=hits, tier=index.tier, rows=eligible, recall=index.recall)
+
+    def _hub_offsets(self, hub: HubCorrection) -> Floats:
+        if hub not in self._offsets:
+            self._offsets[hub] = layout.hub_offsets(self._columns, hub)
+        return self._offsets[hub]
 
     def _index(self, space: Space) -> VectorIndex:
         if space not in self._indexes:

@@ -39,13 +39,21 @@ _SELECT_EXACT_ROWS = 20_000
 class VectorIndex(Protocol):
     """Vectors in memory that can be searched."""
 
-    def search(self, query: Floats, limit: int, rows: Rows | None = None) -> tuple[Rows, Floats]:
+    def search(
+        self,
+        query: Floats,
+        limit: int,
+        rows: Rows | None = None,
+        *,
+        offsets: Floats | None = None,
+    ) -> tuple[Rows, Floats]:
         """The best rows with their scores, in no particular order, ties with the last included.
 
         Args:
             query: ``(dim,)`` float32.
             limit: How many, at least; fewer when there are fewer rows.
             rows: Only look at these rows, ascending; None for all.
+            offsets: ``(n,)`` float32, subtracted from the products with all n rows.
         """
         ...
 
@@ -69,16 +77,27 @@ class ExactIndex:
     def __init__(self, vectors: Floats) -> None:
         self.vectors = vectors
 
-    def search(self, query: Floats, limit: int, rows: Rows | None = None) -> tuple[Rows, Floats]:
+    def search(
+        self,
+        query: Floats,
+        limit: int,
+        rows: Rows | None = None,
+        *,
+        offsets: Floats | None = None,
+    ) -> tuple[Rows, Floats]:
         """See `VectorIndex`."""
         if rows is None:
             scores = inner_products(self.vectors, query)
+            if offsets is not None:
+                scores -= offsets
             best = top(scores, limit)
             return best, scores[best]
         if len(rows) * _GATHER_SHARE > len(self.vectors):
             scores = inner_products(self.vectors, query)[rows]
         else:
             scores = np.vecdot(self.vectors[rows], query)
+        if offsets is not None:
+            scores -= offsets[rows]
         best = top(scores, limit)
         return rows[best], scores[best]
 
@@ -101,11 +120,20 @@ class CodedIndex:
             start += len(block)
         self._rotation, self._shards = _encode(self._half)
 
-    def search(self, query: Floats, limit: int, rows: Rows | None = None) -> tuple[Rows, Floats]:
+    def search(
+        self,
+        query: Floats,
+        limit: int,
+        rows: Rows | None = None,
+        *,
+        offsets: Floats | None = None,
+    ) -> tuple[Rows, Floats]:
         """See `VectorIndex`."""
         if rows is None or len(rows) > _SELECT_EXACT_ROWS:
             rows = self._coarse(query, max(_RESCORE_MIN, _RESCORE_PER_HIT * limit), rows)
         scores = np.vecdot(self._half[rows].astype(np.float32), query)
+        if offsets is not None:
+            scores -= offsets[rows]
         best = top(scores, limit)
         return rows[best], scores[best]
 

@@ -18,6 +18,9 @@ from polyseek.core.types import Asset, Media, MetadataValue, Modality
 DRAFT_SIDE = 512
 """JPEGs are decoded at a reduced scale, with neither side below this, in pixels."""
 
+LEGIBLE_SIDE = 2000
+"""For reading what is written in them, the long side is at least this where the file has it."""
+
 MAX_PIXELS = 178_000_000
 """Larger pictures are refused: they would take gigabytes to decode. Pillow refuses soon above."""
 
@@ -41,12 +44,23 @@ _TURNS = {
 
 
 class ImageDecoder:
-    """JPEG, PNG, WebP, GIF (first frame), BMP, TIFF, AVIF, HEIC as upright RGB on white."""
+    """JPEG, PNG, WebP, GIF (first frame), BMP, TIFF, AVIF, HEIC as upright RGB on white.
+
+    Args:
+        legible: Decode JPEGs at a scale at which small print can be read.
+    """
 
     suffixes = frozenset(
         ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .avif .avifs .heic "
         ".heif .hif .jp2 .j2k .jpf .jpx .ppm .pgm .pbm .pnm .tga .ico".split()
     )
+
+    def __init__(self, *, legible: bool = False) -> None:
+        self._legible = legible
+
+    def legible(self) -> ImageDecoder:
+        """See `polyseek.core.protocols.PictureDecoder`."""
+        return ImageDecoder(legible=True)
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
         """See `polyseek.core.protocols.Decoder`."""
@@ -84,12 +98,19 @@ class ImageDecoder:
             metadata: dict[str, MetadataValue] = {"format": str(image.format).lower()}
             metadata.update(_exif_fields(image))
             if image.format in ("JPEG", "MPO"):
-                image.draft(image.mode, (DRAFT_SIDE, DRAFT_SIDE))
+                image.draft(image.mode, self._least(width, height))
             image.load()
             on_its_side = _orientation(image) in (5, 6, 7, 8)  # loaded: Pillow turns TIFFs itself
             sides = (height, width) if on_its_side else (width, height)
             metadata["width"], metadata["height"] = sides
             return Media(modality=Modality.IMAGE, signal=upright(image), metadata=metadata)
+
+    def _least(self, width: int, height: int) -> tuple[int, int]:
+        """The size below which a JPEG is not to be decoded."""
+        if not self._legible:
+            return DRAFT_SIDE, DRAFT_SIDE
+        scale = LEGIBLE_SIDE / max(width, height)
+        return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def upright(image: Image.Image) -> Image.Image:

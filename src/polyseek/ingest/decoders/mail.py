@@ -30,16 +30,26 @@ class MailDecoder:
     Attachments span parts (see `Span`), except that recordings count their seconds: of several in
     one message only the first is read. A message that is attached comes without its attachments;
     a file whose ending no decoder reads is passed over.
+
+    Args:
+        legible: Decode attached pictures for reading what is written in them.
     """
 
     suffixes = frozenset({".eml"})
+
+    def __init__(self, *, legible: bool = False) -> None:
+        self._legible = legible
+
+    def legible(self) -> MailDecoder:
+        """See `polyseek.core.protocols.PictureDecoder`."""
+        return MailDecoder(legible=True)
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
         """See `polyseek.core.protocols.Decoder`."""
         with only_decode_errors(asset):
             message = _parsed(asset, stream)
             metadata, text = _facts(message), ""
-            attached = _Attached(asset, metadata)
+            attached = _Attached(asset, metadata, legible=self._legible)
             try:
                 text = _text(asset, message)
             except DecodeError as error:
@@ -60,8 +70,8 @@ class MailDecoder:
 class _Attached:
     """The attachments of one message, and what was wrong with them."""
 
-    def __init__(self, asset: Asset, metadata: Metadata) -> None:
-        self._asset, self._metadata = asset, metadata
+    def __init__(self, asset: Asset, metadata: Metadata, *, legible: bool) -> None:
+        self._asset, self._metadata, self._legible = asset, metadata, legible
         self._recording: int | None = None
         self.found = False
         self.problems: list[str] = []
@@ -87,7 +97,7 @@ class _Attached:
         # Decoders are looked up when they are needed: this is one of them.
         from polyseek.ingest.decode import decoders
 
-        decoder = decoders().get(suffix)
+        decoder = decoders(legible=self._legible).get(suffix)
         if decoder is None:
             return
         asset, stream = within(self._asset, name, _bytes(part))

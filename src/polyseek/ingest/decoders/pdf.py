@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from polyseek.core.errors import DecodeError
 from polyseek.core.types import Asset, Media, MetadataValue, Modality, Span, SpanUnit
+from polyseek.ingest.reading import MIN_TEXT_CHARS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHORT_SIDE = 448
 """Of a page's picture, in pixels."""
+
+LEGIBLE_SIDE = 1400
+"""Of the picture of a page that has no text, where the words in it are to be read: about 170 dots
+per inch of a letter."""
 
 LONG_SIDE = 4096
 """A ribbon of a page is drawn smaller."""
@@ -40,9 +45,19 @@ class PdfDecoder:
     """A TEXT (where there is any) and an IMAGE for each page, page by page.
 
     Filled-in form fields are neither drawn nor read.
+
+    Args:
+        legible: Draw pages without a text at a scale at which small print can be read.
     """
 
     suffixes = frozenset({".pdf"})
+
+    def __init__(self, *, legible: bool = False) -> None:
+        self._legible = legible
+
+    def legible(self) -> PdfDecoder:
+        """See `polyseek.core.protocols.PictureDecoder`."""
+        return PdfDecoder(legible=True)
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
         """See `polyseek.core.protocols.Decoder`."""
@@ -58,7 +73,7 @@ class PdfDecoder:
                     document.close()
                     document = _opened(asset, stream)
                 try:
-                    yield from _page(document, number, metadata)
+                    yield from self._page(document, number, metadata)
                 # PDFium's binding raises what it meets (RuntimeError, ValueError, ...).
                 except Exception:  # noqa: BLE001 - one page is broken; the others are not
                     broken.append(number)
@@ -68,6 +83,21 @@ class PdfDecoder:
             document.close()
         if cut or broken:
             raise DecodeError(asset.uri, _problem(broken, cut=cut))
+
+    def _page(
+        self, document: Any, number: int, metadata: dict[str, MetadataValue]
+    ) -> Iterator[Media]:
+        span = Span(unit=SpanUnit.PAGE, start=number, end=number + 1)
+        page = document[number - 1]
+        try:
+            text = _text(page)
+            if text:
+                yield Media(modality=Modality.TEXT, signal=text, span=span, metadata=metadata)
+            large = self._legible and len(text) < MIN_TEXT_CHARS
+            picture = _picture(page, LEGIBLE_SIDE if large else SHORT_SIDE)
+        finally:
+            page.close()
+        yield Media(modality=Modality.IMAGE, signal=picture, span=span, metadata=metadata)
 
 
 def page_picture(asset: Asset, stream: BinaryIO, number: int) -> Image:
@@ -80,7 +110,7 @@ def page_picture(asset: Asset, stream: BinaryIO, number: int) -> Image:
     try:
         page = document[number - 1]
         try:
-            return _picture(page)
+            return _picture(page, SHORT_SIDE)
         finally:
             page.close()
     except Exception as error:  # PDFium's binding raises what it meets
@@ -107,19 +137,6 @@ def _opened(asset: Asset, stream: BinaryIO) -> Any:
         raise DecodeError(asset.uri, reason) from error
 
 
-def _page(document: Any, number: int, metadata: dict[str, MetadataValue]) -> Iterator[Media]:
-    span = Span(unit=SpanUnit.PAGE, start=number, end=number + 1)
-    page = document[number - 1]
-    try:
-        text = _text(page)
-        if text:
-            yield Media(modality=Modality.TEXT, signal=text, span=span, metadata=metadata)
-        picture = _picture(page)
-    finally:
-        page.close()
-    yield Media(modality=Modality.IMAGE, signal=picture, span=span, metadata=metadata)
-
-
 def _text(page: Any) -> str:
     """The page's words; the lines of a paragraph joined as far as that can be told."""
     words = page.get_textpage()
@@ -133,13 +150,13 @@ def _text(page: Any) -> str:
     return flowing if any(map(str.isalnum, flowing)) else ""
 
 
-def _picture(page: Any) -> Image:
+def _picture(page: Any, short_side: int) -> Image:
     """The page on white."""
     import pypdfium2
     from pypdfium2 import raw
 
     width, height = page.get_size()
-    scale = min(SHORT_SIDE / min(width, height), LONG_SIDE / max(width, height))
+    scale = min(short_side / min(width, height), LONG_SIDE / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     until = time.monotonic() + DRAW_S
     pause = raw.IFSDK_PAUSE(version=1)

@@ -13,7 +13,7 @@ from polyseek.core.types import Asset, Frame, Media, MetadataValue, Modality
 from polyseek.ingest.decoders.audio import AudioDecoder, sound_media
 from polyseek.ingest.decoders.container import Damage, duration_s, facts, frames, opened, origin_s
 from polyseek.ingest.decoders.subtitles import embedded_subtitles, subtitle_track
-from polyseek.ingest.decoders.video_frames import FramePictures
+from polyseek.ingest.decoders.video_frames import LEGIBLE_SIDE, SHORT_SIDE, FramePictures
 from polyseek.ingest.decoders.video_track import (
     Clock,
     Packets,
@@ -35,14 +35,21 @@ class VideoDecoder:
     Args:
         keyframe_gap_s: Only keyframes are decoded where their median distance is at most this;
             0 decodes everything, infinity only keyframes.
+        short_side: Of the frames' pictures at most, in pixels.
     """
 
     suffixes = frozenset(
         ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .3gp .wmv .flv .ogv".split()
     )
 
-    def __init__(self, *, keyframe_gap_s: float = KEYFRAME_GAP_S) -> None:
-        self._keyframe_gap_s = keyframe_gap_s
+    def __init__(
+        self, *, keyframe_gap_s: float = KEYFRAME_GAP_S, short_side: int = SHORT_SIDE
+    ) -> None:
+        self._keyframe_gap_s, self._short_side = keyframe_gap_s, short_side
+
+    def legible(self) -> VideoDecoder:
+        """See `polyseek.core.protocols.PictureDecoder`."""
+        return VideoDecoder(keyframe_gap_s=self._keyframe_gap_s, short_side=LEGIBLE_SIDE)
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
         """See `polyseek.core.protocols.Decoder`."""
@@ -58,7 +65,10 @@ class VideoDecoder:
         # Each track is read from the start: reading one of them uses up the container.
         if seen:
             with opened(asset, stream) as container:
-                yield _video_media(asset, container, keyframes=gap_s <= self._keyframe_gap_s)
+                keyframes = gap_s <= self._keyframe_gap_s
+                yield _video_media(
+                    asset, container, keyframes=keyframes, short_side=self._short_side
+                )
         if heard and seen:
             with opened(asset, stream) as container:
                 yield sound_media(asset, container, facts(container))
@@ -69,7 +79,7 @@ class VideoDecoder:
                 yield from embedded_subtitles(asset, container)
 
 
-def _video_media(asset: Asset, container: Any, *, keyframes: bool) -> Media:
+def _video_media(asset: Asset, container: Any, *, keyframes: bool, short_side: int) -> Media:
     track = video_track(container)
     context = track.codec_context
     fps = float(track.average_rate or track.guessed_rate or 0)
@@ -81,7 +91,7 @@ def _video_media(asset: Asset, container: Any, *, keyframes: bool) -> Media:
     clock, damage = Clock(origin_s(container), fps), Damage()
     decoded = frames(packets, track, damage)
     first = next(decoded, None)  # only a frame knows which way is up
-    pictures = FramePictures(track)
+    pictures = FramePictures(track, short_side=short_side)
     metadata: dict[str, MetadataValue] = {**facts(container), "video_codec": str(context.name)}
     if first is not None:
         metadata["width"], metadata["height"] = pictures.size(first)

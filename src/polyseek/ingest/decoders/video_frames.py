@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 SHORT_SIDE = 288
 """Larger frames are scaled down to this, in pixels: room to crop for an encoder of 224."""
 
+LEGIBLE_SIDE = 720
+"""The same, where the words in them are to be read."""
+
 _MAX_ASPECT = 10  # a pixel that is more oblong than this is a broken header
 _UNSPECIFIED, _BT709, _BT2020 = 2, 1, 9
 _PQ, _HLG = 16, 18
@@ -31,13 +34,14 @@ class FramePictures:
 
     Args:
         track: PyAV's video stream, open for decoding.
+        short_side: Larger frames are scaled down to this, in pixels.
     """
 
-    def __init__(self, track: Any) -> None:
+    def __init__(self, track: Any, *, short_side: int = SHORT_SIDE) -> None:
         from av.video.reformatter import VideoReformatter
 
         context = track.codec_context
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._short_side = VideoReformatter(), short_side
         self._aspect = _pixel_aspect(track)
         self._tag = _turn_of_tag(track.metadata.get("rotate", ""))
         self._nits = _nits(context.color_trc)
@@ -53,7 +57,7 @@ class FramePictures:
         from PIL import Image
 
         width, height = self._square(frame)
-        scale = min(1.0, SHORT_SIDE / min(width, height))
+        scale = min(1.0, self._short_side / min(width, height))
         # Files without a note of their colours follow the custom: BT.709 in HD, BT.601 below.
         guess = frame.colorspace == _UNSPECIFIED and frame.height >= _HD_HEIGHT
         small = self._reformatter.reformat(

@@ -44,7 +44,7 @@ class TextSegmenter:
                 span = Span(unit=SpanUnit.CHARACTERS, start=start, end=end)
             else:
                 alone = len(passages) == 1
-                span = whole if alone else _fraction(whole, start, end, len(text))
+                span = whole if alone else fraction(whole, start, end, len(text))
             yield self._segment(asset, media, span, passage)
 
     def _passages(self, asset: Asset, text: str) -> list[tuple[int, str]]:
@@ -70,7 +70,7 @@ class TextSegmenter:
         )
 
 
-def _fraction(whole: Span, start: int, end: int, length: int) -> Span:
+def fraction(whole: Span, start: int, end: int, length: int) -> Span:
     """Where the characters from `start` to `end`, of `length`, lie in a page or part."""
     width = whole.end - whole.start
     # Enough digits that no two characters of the text share a place: 4 for a common page.

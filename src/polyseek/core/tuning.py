@@ -1,0 +1,203 @@
+"""What makes scores comparable: hub strengths and calibrations, one per pair of modalities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyseek.core.types import Embeddings, Floats, Modality
+
+Numbers: TypeAlias = "NDArray[np.floating]"
+Pair: TypeAlias = "tuple[Modality, Modality]"
+"""Modality of the query, modality of the segments."""
+
+FALSE_HITS = 0.05
+"""Share of the queries without an answer that may find something in a modality all the same."""
+
+
+class Origin(StrEnum):
+    """What a calibration was fitted on."""
+
+    SHIPPED = "shipped"
+    """Permissively licensed pairs, with the encoder."""
+
+    COLLECTION = "collection"
+    """The collection itself, without labels."""
+
+    PAIRS = "pairs"
+    """Pairs that the user gave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Score of one pair of modalities -> probability of relevance.
+
+    The corrected score of a segment is ``cosine - hub_strength * hub_bias``; the logarithm of the
+    odds of relevance is ``intercept + slope * corrected + cohort_weight * cohort + size_weight *
+    ln(rows)``. `cohort` says how well the query matches segments that belong to no collection: a
+    query that matches everything a little needs a higher score.
+
+    Attributes:
+        hub_strength: Share of the hub bias that is subtracted; 0 for none.
+        hub_mean: What a segment counts as whose hub bias is not known.
+        intercept: Log-odds at zero.
+        slope: Of the corrected score; positive, so that the order by score is kept.
+        cohort_weight: Of the query's mean cosine with its nearest cohort members.
+        size_weight: Of the logarithm of the number of segments searched: among more segments an
+            irrelevant one reaches a high score by chance.
+        match_probability: What the best hit must reach for the search to have found something:
+            of the queries without an answer a share of `FALSE_HITS` gets there.
+        origin: What it was fitted on.
+    """
+
+    hub_strength: float = 0.0
+    hub_mean: float = 0.0
+    intercept: float
+    slope: float
+    cohort_weight: float = 0.0
+    size_weight: float = 0.0
+    match_probability: float = 0.5
+    origin: Origin
+
+    def __post_init__(self) -> None:
+        if not self.slope > 0:
+            raise ValueError(f"a calibration's slope must be positive, got {self.slope}")
+
+    def log_odds(
+        self, corrected: Numbers, *, cohort: float | Numbers, rows: float | Numbers
+    ) -> Numbers:
+        """``(n,)`` logarithms of the odds of relevance.
+
+        Args:
+            corrected: ``(n,)`` cosines minus the hub correction.
+            cohort: How well the query matches the cohort; 0 without one.
+            rows: Number of segments searched.
+        """
+        found: Numbers = (
+            self.intercept
+            + self.slope * corrected
+            + self.cohort_weight * cohort
+            + self.size_weight * np.log(rows)
+        )
+        return found
+
+    def probability(
+        self, corrected: Numbers, *, cohort: float | Numbers, rows: float | Numbers
+    ) -> Numbers:
+        """``(n,)`` probabilities of relevance; arguments as for `log_odds`."""
+        found: Numbers = 1 / (1 + np.exp(-self.log_odds(corrected, cohort=cohort, rows=rows)))
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """Everything fitted that a search applies; kept with the collection.
+
+    Attributes:
+        calibrations: By pair; a pair without one has no probability.
+        bank: The user's own bank of text queries; empty for the shipped one.
+        fitted_assets: Number of assets by modality when it was fitted to the collection.
+        notes: What was measured and refused while fitting, for people.
+    """
+
+    calibrations: Mapping[Pair, Calibration] = field(default_factory=dict)
+    bank: Sequence[str] = ()
+    fitted_assets: Mapping[Modality, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def to_json(self) -> str:
+        """A text that `from_json` reads."""
+        return json.dumps(
+            {
+                "calibrations": {
+                    f"{query}-{target}": asdict(found)
+                    for (query, target), found in self.calibrations.items()
+                },
+                "bank": list(self.bank),
+                "fitted_assets": dict(self.fitted_assets),
+                "notes": list(self.notes),
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Tuning:
+        """The reverse of `to_json`.
+
+        Raises:
+            ValueError: The text is none of ours.
+        """
+        try:
+            read = json.loads(text)
+            return cls(
+                calibrations={
+                    _pair(name): _calibration(found) for name, found in read["calibrations"].items()
+                },
+                bank=tuple(read["bank"]),
+                fitted_assets={Modality(name): n for name, n in read["fitted_assets"].items()},
+                notes=tuple(read["notes"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this is no tuning: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Defaults:
+    """What ships with an encoder.
+
+    Attributes:
+        tuning: Fitted on permissively licensed pairs.
+        bank: Generic text queries, embedded; their texts are `learn.bank.generic_queries()`.
+        cohorts: By target modality: ``(n, dim)`` embeddings of segments that belong to no
+            collection, in the shared space and in the tower's own; an empty array for none.
+    """
+
+    tuning: Tuning
+    bank: Embeddings
+    cohorts: Mapping[Modality, Embeddings]
+
+    def cohort(self, pair: Pair) -> Floats | None:
+        """The cohort a query of this pair is compared with, in the space they are compared in."""
+        query, target = pair
+        found = self.cohorts.get(target)
+        if found is None:
+            return None
+        rows = found.tower if query == target else found.shared
+        return rows if len(rows) else None
+
+
+COHORT_NEIGHBOURS = 5
+
+
+def cohort_match(queries: Floats, cohort: Floats) -> Floats:
+    """Mean cosine of each query with its nearest cohort members.
+
+    Args:
+        queries: ``(q, dim)`` unit length.
+        cohort: ``(n, dim)`` unit length; not empty.
+
+    Returns:
+        ``(q,)`` float32.
+
+    Source: adaptive score normalisation, Matejka et al., Interspeech 2017.
+    """
+    cosines = queries @ cohort.T
+    nearest = min(COHORT_NEIGHBOURS, cosines.shape[1])
+    best = np.partition(cosines, cosines.shape[1] - nearest, axis=1)[:, -nearest:]
+    match: Floats = best.mean(axis=1)
+    return match
+
+
+def _pair(name: str) -> Pair:
+    query, target = name.split("-")
+    return Modality(query), Modality(target)
+
+
+def _calibration(read: Mapping[str, Any]) -> Calibration:
+    return Calibration(**{**read, "origin": Origin(read["origin"])})

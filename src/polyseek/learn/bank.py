@@ -1,0 +1,64 @@
+"""Banks of text queries: the generic one that ships, or the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from polyseek.core.errors import ConfigError
+from polyseek.core.protocols import Encoder
+from polyseek.core.types import Embeddings, Modality, Role
+
+MIN_QUERIES = 100
+_BATCH = 32
+
+
+@cache
+def generic_queries() -> tuple[str, ...]:
+    """3,000 short English queries, written by ``tools/write_bank.py``."""
+    text = (files("polyseek.learn") / "data" / "bank.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
+
+
+def read_bank(path: str | Path) -> tuple[str, ...]:
+    """The distinct lines of a UTF-8 text file, blank ones left out.
+
+    Raises:
+        ConfigError: It cannot be read, or has fewer than `MIN_QUERIES`.
+    """
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--bank {path}: cannot be read as UTF-8 text: {error}") from error
+    queries = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if len(queries) < MIN_QUERIES:
+        raise ConfigError(
+            f"--bank {path}: {len(queries)} distinct queries; a bank needs at least "
+            f"{MIN_QUERIES}, one per line, like those people ask"
+        )
+    return queries
+
+
+def embed_bank(texts: Sequence[str], encoder: Encoder) -> Embeddings:
+    """Embeddings of text queries, one row each.
+
+    Raises:
+        ConfigError: The encoder has no text tower.
+    """
+    tower = encoder.info.towers.get(Modality.TEXT)
+    if tower is None:
+        raise ConfigError(f"encoder '{encoder.info.name}' reads no text, so it cannot be tuned")
+    parts = [
+        encoder.encode(
+            Modality.TEXT, [tower.prepare(text) for text in texts[i : i + _BATCH]], role=Role.QUERY
+        )
+        for i in range(0, len(texts), _BATCH)
+    ]
+    return Embeddings(
+        shared=np.concatenate([part.shared for part in parts]),
+        tower=np.concatenate([part.tower for part in parts]),
+    )

@@ -1,0 +1,59 @@
+"""Score -> probability of relevance, so that hits of all modalities share one scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from polyseek.core.tuning import Calibration, Defaults, Numbers, Pair, Tuning, cohort_match
+from polyseek.core.types import Candidates, Floats, HubCorrection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrator:
+    """What was fitted to the collection, on top of what ships with its encoder.
+
+    Attributes:
+        defaults: Of the encoder; None when nothing ships with it.
+        tuning: Of the collection; None when it was never tuned.
+    """
+
+    defaults: Defaults | None = None
+    tuning: Tuning | None = None
+
+    def calibration(self, pair: Pair) -> Calibration | None:
+        """The collection's own, else the shipped one, else None."""
+        own = self.tuning.calibrations.get(pair) if self.tuning else None
+        if own is not None:
+            return own
+        return self.defaults.tuning.calibrations.get(pair) if self.defaults else None
+
+    def hub(self, pair: Pair) -> HubCorrection | None:
+        """How a store has to correct this pair's cosines."""
+        found = self.calibration(pair)
+        if found is None or not found.hub_strength:
+            return None
+        return HubCorrection(query=pair[0], strength=found.hub_strength, missing=found.hub_mean)
+
+    def probabilities(self, pair: Pair, vector: Floats, candidates: Candidates) -> Numbers | None:
+        """``(n,)`` probability of relevance of each candidate; None without a calibration.
+
+        Args:
+            pair: Modalities of the query and of the candidates.
+            vector: ``(dim,)`` the query, in the space the candidates were compared in.
+            candidates: As a store ranked them.
+        """
+        found = self.calibration(pair)
+        if found is None or not candidates.hits:
+            return None
+        corrected = np.array(
+            [
+                hit.score
+                - found.hub_strength * (found.hub_mean if hit.hub_bias is None else hit.hub_bias)
+                for hit in candidates.hits
+            ]
+        )
+        cohort = self.defaults.cohort(pair) if self.defaults else None
+        match = 0.0 if cohort is None else float(cohort_match(vector[None], cohort)[0])
+        return found.probability(corrected, cohort=match, rows=max(candidates.rows, 1))
