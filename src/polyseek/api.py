@@ -35,6 +35,7 @@ from polyseek.core.types import (
     Modality,
     ProgressCallback,
 )
+from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
 
 FORMAT_VERSION = 1
@@ -209,6 +210,30 @@ class Collection:
             queries = self._query_bank(texts)
             return tune(
                 self._store, bank=queries, texts=texts, defaults=self._defaults, progress=progress
+            )
+
+    def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
+        """Check the encoder, the stored vectors and what a search makes of them; changes nothing.
+
+        Args:
+            progress: Called with every check, also while model files are fetched.
+
+        Returns:
+            Checks with a verdict, figures and advice each; `verdict` is the worst of them.
+        """
+        from polyseek.evaluate.doctor import diagnose
+        from polyseek.search.calibrate import Calibrator
+
+        tuning = self._store.tuning
+        with reporting(progress):
+            reads = Modality.TEXT in self._encoder.info.towers
+            return diagnose(
+                self._store,
+                location=self.location,
+                encoder=self._encoder,
+                scale=Calibrator(defaults=self._defaults, tuning=tuning),
+                bank=self._query_bank(tuning.bank if tuning else ()) if reads else None,
+                progress=progress,
             )
 
     def fields(self) -> Mapping[str, FieldType]:
