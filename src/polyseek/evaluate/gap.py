@@ -78,7 +78,8 @@ def check_gap(subject: Subject) -> Check:
     figures: dict[str, Figure] = {"pairs": _pairs(subject)}
     searchable = [m for m in subject.samples if subject.rows[m]]
     if len(searchable) < 2:
-        return _quiet("one modality only, so there is nothing to mix", figures)
+        few = "one modality only, so there is nothing to mix"
+        return _quiet(few if searchable else "no segments to look at", figures)
     if subject.bank is None:
         return _quiet("the encoder reads no text, so there is nothing to ask", figures)
     shares = _shares(subject, some(subject.bank, QUERIES))
@@ -101,24 +102,27 @@ def check_gap(subject: Subject) -> Check:
         else f"every modality gets among the first {TOP} hits of a mixed list",
         notes=[*_notes(figures), _in_words(searchable, shares)],
         figures=figures,
-        charts=[
-            Chart(
-                title=f"share of each modality in the first {TOP} hits of text queries",
-                labels=[str(modality) for modality in searchable],
-                series={
-                    _SERIES[name]: [round(float(value), 4) for value in share]
-                    for name, share in shares.items()
-                },
-            )
-        ],
-        advice="run 'polyseek tune', with --bank and queries like yours; where the shipped bank "
-        "asks for nothing of the kind, ask for the modality alone (--modality)"
-        if unseen
-        else "",
+        charts=[_chart(searchable, shares)],
+        advice=_ADVICE if unseen else "",
     )
 
 
 _SERIES = {"segments": "of the segments", "cosine": "by cosine", "now": "as searched now"}
+_ADVICE = (
+    "run 'polyseek tune', with --bank and queries like yours; where the shipped bank asks for "
+    "nothing of the kind, ask for the modality alone (--modality)"
+)
+
+
+def _chart(targets: Sequence[Modality], shares: Mapping[str, NDArray[np.float64]]) -> Chart:
+    return Chart(
+        title=f"share of each modality in the first {TOP} hits of text queries",
+        labels=[str(modality) for modality in targets],
+        series={
+            _SERIES[name]: [round(float(value), 4) for value in share]
+            for name, share in shares.items()
+        },
+    )
 
 
 def _quiet(why: str, figures: Mapping[str, Figure]) -> Check:
@@ -209,7 +213,8 @@ def _notes(figures: Mapping[str, Figure]) -> list[str]:
     pairs = figures["pairs"]
     assert isinstance(pairs, Mapping)  # noqa: S101 - made above
     return [
-        f"{name}: " + ", ".join(f"{what} {value}" for what, value in found.items())
+        f"{name}: "
+        + ", ".join(f"{what} {value}" for what, value in found.items() if value is not None)
         for name, found in pairs.items()
         if isinstance(found, Mapping)
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.types import Floats, Modality
+from polyseek.core.types import Floats, Modality, SegmentBatch
 from polyseek.evaluate.diagnosis import Chart, Check, Figure, Verdict, worst
 from polyseek.evaluate.subject import Subject, label, vectors
 
@@ -24,6 +24,10 @@ BACKFIRED = 1.0
 
 WORST = 5
 QUERIES = 1_000
+_ADVICE = (
+    "run 'polyseek tune', with --bank and queries like yours; look at the hubs: blank, broken or "
+    "generic files can be excluded"
+)
 _EDGES = (0, 1, 2, 5, 10, 20, 50, 100)
 
 
@@ -52,26 +56,11 @@ def check_hubs(subject: Subject) -> Check:
             continue
         found = occurrence(subject, target)
         before, after = skewness(found.before), skewness(found.after)
-        top = np.argsort(-found.after, kind="stable")[:WORST]
-        figures[f"text-{target}"] = {
-            "queries": found.queries,
-            "skewness by cosine": round(before, 2),
-            "skewness now": round(after, 2),
-            "never found by cosine": round(float((found.before == 0).mean()), 3),
-            "never found now": round(float((found.after == 0).mean()), 3),
-            "hubs": [
-                {
-                    "uri": batch.segments[i].asset_uri,
-                    "name": label(batch.segments[i]),
-                    "lists by cosine": int(found.before[i]),
-                    "lists now": int(found.after[i]),
-                }
-                for i in top
-            ],
-        }
+        hubs = np.argsort(-found.after, kind="stable")[:WORST]
+        figures[f"text-{target}"] = _figures(found, batch, hubs)
         verdicts.append(_verdict(before, after))
         names = ", ".join(
-            f"{label(batch.segments[i])} in {found.after[i] / found.queries:.0%}" for i in top[:3]
+            f"{label(batch.segments[i])} in {found.after[i] / found.queries:.0%}" for i in hubs[:3]
         )
         notes.append(
             f"text -> {target}: skewness {before:.2f} by cosine, {after:.2f} now; most often "
@@ -79,19 +68,17 @@ def check_hubs(subject: Subject) -> Check:
         )
         charts.append(_histogram(target, found))
     verdict = worst(verdicts)
+    healthy = verdict is Verdict.OK
     return Check(
         name="hubness",
         verdict=verdict,
-        summary=("too few segments to have hubs" if not figures else "few hubs")
-        if verdict is Verdict.OK
+        summary=("few hubs" if figures else "too few segments to have hubs")
+        if healthy
         else _finding(figures),
         notes=notes,
         figures=figures,
         charts=charts,
-        advice=""
-        if verdict is Verdict.OK
-        else "run 'polyseek tune', with --bank and queries like yours; look at the hubs: blank, "
-        "broken or generic files can be excluded",
+        advice="" if healthy else _ADVICE,
     )
 
 
@@ -100,9 +87,7 @@ def occurrence(subject: Subject, target: Modality) -> Occurrence:
     pair = Modality.TEXT, target
     asked = subject.queries(Modality.TEXT, QUERIES)
     assert asked is not None  # noqa: S101 - the caller's case
-    cosines = (
-        vectors(pair, asked) @ np.nan_to_num(vectors(pair, subject.samples[target].embeddings)).T
-    )
+    cosines = vectors(pair, asked) @ vectors(pair, subject.samples[target].embeddings).T
     return Occurrence(
         before=k_occurrence(cosines),
         after=k_occurrence(cosines - subject.bias(pair)),
@@ -125,6 +110,25 @@ def skewness(counts: NDArray[np.int64]) -> float:
     centred = counts - counts.mean()
     deviation = float(np.sqrt((centred**2).mean()))
     return float((centred**3).mean() / deviation**3) if deviation > 1e-9 else 0.0
+
+
+def _figures(found: Occurrence, batch: SegmentBatch, hubs: NDArray[np.int64]) -> Figure:
+    return {
+        "queries": found.queries,
+        "skewness by cosine": round(skewness(found.before), 2),
+        "skewness now": round(skewness(found.after), 2),
+        "never found by cosine": round(float((found.before == 0).mean()), 3),
+        "never found now": round(float((found.after == 0).mean()), 3),
+        "hubs": [
+            {
+                "name": label(batch.segments[i]),
+                "uri": batch.segments[i].asset_uri,
+                "lists by cosine": int(found.before[i]),
+                "lists now": int(found.after[i]),
+            }
+            for i in hubs
+        ],
+    }
 
 
 def _verdict(before: float, after: float) -> Verdict:

@@ -44,9 +44,9 @@ def sounds() -> Mapping[str, Sound]:
     """Synthetic sounds by a text that says what they are."""
     t = np.arange(_SECONDS * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
     noise = 0.2 * np.random.default_rng(0).normal(size=len(t))
-    tone = {hz: np.sin(2 * np.pi * hz * t) for hz in (50, 262, 330, 392, 480, 523, 620, 1256, 1970)}
-    chord = sum(tone[hz] for hz in (262, 330, 392)) + sum(
-        np.sin(2 * np.pi * hz * h * t) / h for hz in (262, 330, 392) for h in range(2, 8)
+    tone = {hz: np.sin(2 * np.pi * hz * t) for hz in (50, 480, 523, 620, 1256, 1970)}
+    chord = np.sum(
+        [np.sin(2 * np.pi * hz * h * t) / h for hz in (262, 330, 392) for h in range(1, 8)], axis=0
     )
     bell = 0.4 * tone[523] + 0.3 * tone[1256] + 0.2 * tone[1970]
     beat = np.sin(2 * np.pi * 80 * np.exp(-5 * (t % 0.5)) * t)

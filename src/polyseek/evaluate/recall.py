@@ -86,7 +86,7 @@ def recall(subject: Subject, pair: Pair) -> Recall | None:
         return None
     batch = subject.samples[pair[1]]
     hub, bias = subject.scale.hub(pair), subject.bias(pair)
-    stored = np.nan_to_num(vectors(pair, batch.embeddings))
+    stored = vectors(pair, batch.embeddings)
     ids = np.array([segment.id for segment in batch.segments])
     share = len(batch) / max(subject.rows[pair[1]], 1)
     tolerance = _TOLERANCE[space_of(pair)]
@@ -98,8 +98,8 @@ def recall(subject: Subject, pair: Pair) -> Recall | None:
         got = {hit.id for hit in found.hits}
         absent = ~np.isin(ids, list(got))
         least = _last(found, strength=hub.strength if hub else 0, missing=hub.missing if hub else 0)
-        better = int((scores[absent] > least + tolerance).sum()) if len(got) >= wanted else wanted
-        missed += min(better / share, wanted)
+        better = int((scores[absent] > least + tolerance).sum()) / share
+        missed += min(max(better, wanted - len(got)), wanted)
     return Recall(
         at_10=float(1 - missed / (len(queries) * wanted)), tier=found.tier, measured=found.recall
     )

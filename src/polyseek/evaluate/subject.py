@@ -105,7 +105,7 @@ class Subject:
         batch = self.samples[pair[1]]
         if len(batch) < self.rows[pair[1]]:
             return self.ask(pair, vector, limit=limit, hub=hub)
-        cosines = np.nan_to_num(vectors(pair, batch.embeddings)) @ vector
+        cosines = vectors(pair, batch.embeddings) @ vector
         corrected = cosines if hub is None else cosines - self.bias(pair)
         biases = None if hub is None else batch.hub_bias.get(hub.query)
         hits = [
@@ -139,8 +139,8 @@ def space_of(pair: Pair) -> Space:
 
 
 def vectors(pair: Pair, rows: Embeddings) -> Floats:
-    """The embeddings that are compared for this pair."""
-    return rows.tower if space_of(pair) is Space.TOWER else rows.shared
+    """The embeddings that are compared for this pair; what is not finite counts as 0."""
+    return np.nan_to_num(rows.tower if space_of(pair) is Space.TOWER else rows.shared)
 
 
 def some(rows: Embeddings, limit: int) -> Embeddings:

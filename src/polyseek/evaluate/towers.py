@@ -26,6 +26,10 @@ the same (another processor rounds otherwise), below the second they are plainly
 ROLE_LOSS = 0.05
 NORM_TOLERANCE = 0.01
 _SHUFFLES = 2_000
+_TEXT_ADVICE = (
+    "a prefix, an instruction or preprocessing is missing or has changed: compare with the model's "
+    "card, then index into a new collection"
+)
 _RE_EMBEDDED = 24
 
 
@@ -109,20 +113,21 @@ def check_stored(subject: Subject) -> Check:
     tower = subject.encoder.info.towers.get(Modality.TEXT)
     if tower is None:
         return _skipped("prefix", "the encoder reads no text")
-    verdicts, notes = [], []
-    figures: dict[str, Figure] = {}
+    findings: list[tuple[Verdict, str]] = []
     asked, swapped, alike = _roles(subject)
-    figures["roles"] = {
-        "query and passage alike": alike,
-        "probes above": round(asked.above, 3),
-        "probes above, queries embedded as passages": round(swapped.above, 3),
+    figures: dict[str, Figure] = {
+        "roles": {
+            "query and passage alike": alike,
+            "probes above": round(asked.above, 3),
+            "probes above, queries embedded as passages": round(swapped.above, 3),
+        }
     }
     if swapped.above > asked.above + ROLE_LOSS:
-        verdicts.append(Verdict.WARNING)
-        notes.append(
+        said = (
             f"texts find their passages better when embedded as passages ({swapped.above:.0%}) "
             f"than as queries ({asked.above:.0%})"
         )
+        findings.append((Verdict.WARNING, said))
     same = _again(subject)
     if same is not None:
         median = float(np.median(same))
@@ -132,27 +137,27 @@ def check_stored(subject: Subject) -> Check:
             "lowest cosine": round(float(same.min()), 4),
         }
         if median < SAME:
-            verdicts.append(Verdict.FAILURE if median < RELATED else Verdict.WARNING)
-            notes.append(
+            said = (
                 f"{len(same)} stored texts were embedded again: their median cosine with what is "
                 f"stored is {median:.3f}, not 1"
             )
-    verdict = worst(verdicts)
+            findings.append((Verdict.FAILURE if median < RELATED else Verdict.WARNING, said))
     return Check(
         name="prefix",
-        verdict=verdict,
-        summary="stored texts are what the encoder makes of them now"
-        if not verdicts and same is not None
-        else "queries and passages are treated as they should be"
-        if not verdicts
-        else "texts are not embedded as they should be",
-        notes=notes,
+        verdict=worst(verdict for verdict, _ in findings),
+        summary=_texts_in_words(found=bool(findings), compared=same is not None),
+        notes=[said for _, said in findings],
         figures=figures,
-        advice=""
-        if not verdicts
-        else "a prefix, an instruction or preprocessing is missing or has changed: compare with "
-        "the model's card, then index into a new collection",
+        advice=_TEXT_ADVICE if findings else "",
     )
+
+
+def _texts_in_words(*, found: bool, compared: bool) -> str:
+    if found:
+        return "texts are not embedded as they should be"
+    if compared:
+        return "stored texts are what the encoder makes of them now"
+    return "queries find their passages; no texts are stored to compare with"
 
 
 def _skipped(name: str, why: str) -> Check:
@@ -168,7 +173,7 @@ def _round_trip(subject: Subject, modality: Modality) -> tuple[Match, float | No
         for rows in (names.shared, names.tower, things.shared, things.tower)
     ]
     off = float(np.abs(np.concatenate(lengths) - 1).max())
-    if not np.isfinite(off):
+    if not np.isfinite(off) or names.shared.shape != things.shared.shape:
         return Match(above=0.5, first=0.0, chance=1.0), None
     if modality is Modality.TEXT:
         return match(names.tower, things.tower), off
@@ -183,7 +188,7 @@ def _verdict(found: Match, norms: float | None) -> Verdict:
 
 def _complaint(found: Match, norms: float | None) -> str:
     if norms is None:
-        return "; embeddings are not finite"
+        return "; embeddings are not finite, or not of one length"
     wrong = "; no better than chance" if found.chance > CHANCE else ""
     return wrong + ("; embeddings are not of unit length" if norms > NORM_TOLERANCE else "")
 
