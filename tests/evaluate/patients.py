@@ -111,8 +111,8 @@ class Altered(FakeEncoder):
 def rotated(rows):
     """As if the tower belonged to another model."""
     rng = np.random.default_rng(rows.shape[1])
-    turn, _ = np.linalg.qr(rng.normal(size=(rows.shape[1], rows.shape[1])))
-    return (rows @ turn).astype(np.float32)
+    turn, lengths = np.linalg.qr(rng.normal(size=(rows.shape[1], rows.shape[1])))
+    return (rows @ (turn * np.sign(np.diag(lengths)))).astype(np.float32)
 
 
 def fake_collection(texts=("a red car", "the green hills", "blue water"), encode=None):

@@ -65,6 +65,7 @@ def test_calibrations_bring_it_back():
     assert found.verdict is Verdict.OK
     assert share["cosine"] == 0
     assert share["now"] > 0.3
+    assert found.figures["queries that find something"] == 1
     assert set(found.charts[0].series) == {"of the segments", "by cosine", "as searched now"}
 
 

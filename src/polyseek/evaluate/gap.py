@@ -82,11 +82,12 @@ def check_gap(subject: Subject) -> Check:
         return _quiet(few if searchable else "no segments to look at", figures)
     if subject.bank is None:
         return _quiet("the encoder reads no text, so there is nothing to ask", figures)
-    shares = _shares(subject, some(subject.bank, QUERIES))
+    shares, answered = _shares(subject, some(subject.bank, QUERIES))
     figures["share of the first hits"] = {
         str(modality): {name: round(float(share[i]), 4) for name, share in shares.items()}
         for i, modality in enumerate(searchable)
     }
+    figures["queries that find something"] = answered
     unseen = [
         modality
         for i, modality in enumerate(searchable)
@@ -100,7 +101,7 @@ def check_gap(subject: Subject) -> Check:
         summary=f"no query of the bank finds {' or '.join(unseen)} among its first {TOP} hits"
         if unseen
         else f"every modality gets among the first {TOP} hits of a mixed list",
-        notes=[*_notes(figures), _in_words(searchable, shares)],
+        notes=[*_notes(figures), *_in_words(searchable, shares, answered)],
         figures=figures,
         charts=[_chart(searchable, shares)],
         advice=_ADVICE if unseen else "",
@@ -149,13 +150,20 @@ def _pairs(subject: Subject) -> dict[str, Figure]:
     return found
 
 
-def _shares(subject: Subject, queries: Embeddings) -> dict[str, NDArray[np.float64]]:
-    """Share of each modality: of all segments, by plain cosine, and as a search ranks now."""
+def _shares(
+    subject: Subject, queries: Embeddings
+) -> tuple[dict[str, NDArray[np.float64]], float | None]:
+    """Share of each modality: of all segments, by plain cosine, and as a search ranks now.
+
+    And the share of the queries whose best hit is probable enough to be shown as an answer.
+    """
     targets = list(subject.samples)
     before, after = np.zeros(len(targets)), np.zeros(len(targets))
+    answered: list[bool] = []
     for i in range(len(queries)):
         one = Embeddings(shared=queries.shared[i : i + 1], tower=queries.tower[i : i + 1])
         cosines, current = _scores(subject, targets, one)
+        answered += _answered(subject, targets, current)
         before += _places(cosines)
         after += _places(current)
     rows = np.array([subject.rows[target] for target in targets], np.float64)
@@ -163,7 +171,7 @@ def _shares(subject: Subject, queries: Embeddings) -> dict[str, NDArray[np.float
         "segments": rows / rows.sum(),
         "cosine": before / max(before.sum(), 1),
         "now": after / max(after.sum(), 1),
-    }
+    }, round(float(np.mean(answered)), 3) if answered else None
 
 
 def _scores(
@@ -185,6 +193,17 @@ def _scores(
         # Without probabilities a search takes turns between modalities.
         probable = [[-float(rank) for rank in range(len(found))] for found in cosines]
     return cosines, probable
+
+
+def _answered(
+    subject: Subject, targets: Sequence[Modality], scores: Sequence[Sequence[float]]
+) -> list[bool]:
+    """Whether one query has found something; nothing where no probabilities are known."""
+    known = [subject.scale.calibration((Modality.TEXT, target)) for target in targets]
+    if not all(known):
+        return []
+    pairs = zip(known, scores, strict=True)
+    return [any(c is not None and s and s[0] >= c.match_probability for c, s in pairs)]
 
 
 def _places(scores: Sequence[Sequence[float]]) -> NDArray[np.float64]:
@@ -220,10 +239,15 @@ def _notes(figures: Mapping[str, Figure]) -> list[str]:
     ]
 
 
-def _in_words(targets: Sequence[Modality], shares: Mapping[str, NDArray[np.float64]]) -> str:
+def _in_words(
+    targets: Sequence[Modality],
+    shares: Mapping[str, NDArray[np.float64]],
+    answered: float | None,
+) -> list[str]:
     parts = [
         f"{target} {shares['cosine'][i]:.0%} by cosine, {shares['now'][i]:.0%} now "
         f"({shares['segments'][i]:.0%} of the segments)"
         for i, target in enumerate(targets)
     ]
-    return f"first {TOP} hits: {'; '.join(parts)}"
+    said = [f"first {TOP} hits: {'; '.join(parts)}"]
+    return said if answered is None else [*said, f"{answered:.0%} of the queries find something"]

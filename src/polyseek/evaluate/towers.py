@@ -13,7 +13,7 @@ from polyseek.evaluate.diagnosis import Check, Figure, Verdict, worst
 from polyseek.evaluate.probes import probes_of
 from polyseek.evaluate.subject import Subject
 
-CHANCE = 0.01
+CHANCE = 0.002
 """Above this probability of a match as good by chance, two towers share no space."""
 
 WEAK = 0.65
