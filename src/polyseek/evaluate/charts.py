@@ -16,6 +16,8 @@ def svg(chart: Chart) -> str:
     group = _WIDTH / max(1, len(chart.labels))
     bar = min(60.0, 0.8 * group / max(1, len(series)))
     floor = _HEIGHT - _LABELS
+    # The last series has the same colour in every chart.
+    colours = [f"s{max(0, 3 - len(series) + j)}" for j in range(len(series))]
     parts = [f'<line class="axis" x1="0" y1="{floor}" x2="{_WIDTH}" y2="{floor}"/>']
     for i, label in enumerate(chart.labels):
         middle = (i + 0.5) * group
@@ -25,14 +27,14 @@ def svg(chart: Chart) -> str:
             left = middle + (j - len(series) / 2) * bar
             shown = _number(values[i], share=peak <= 1)
             parts.append(
-                f'<rect class="s{j % 3}" x="{left:.1f}" y="{floor - height:.1f}" '
+                f'<rect class="{colours[j]}" x="{left:.1f}" y="{floor - height:.1f}" '
                 f'width="{0.9 * bar:.1f}" height="{height:.1f}"><title>{_escape(label)}, '
                 f"{_escape(name)}: {shown}</title></rect>"
                 f'<text class="value" x="{left + 0.45 * bar:.1f}" y="{floor - height - 4:.1f}">'
                 f"{shown}</text>"
             )
     legend = " ".join(
-        f'<span><i class="s{j % 3}"></i>{_escape(name)}</span>'
+        f'<span><i class="{colours[j]}"></i>{_escape(name)}</span>'
         for j, (name, _) in enumerate(series)
     )
     title = _escape(chart.title)
