@@ -225,14 +225,14 @@ class Collection:
         from polyseek.search.calibrate import Calibrator
 
         tuning = self._store.tuning
+        reads = Modality.TEXT in self._encoder.info.towers
         with reporting(progress):
-            reads = Modality.TEXT in self._encoder.info.towers
             return diagnose(
                 self._store,
                 location=self.location,
                 encoder=self._encoder,
                 scale=Calibrator(defaults=self._defaults, tuning=tuning),
-                bank=self._query_bank(tuning.bank if tuning else ()) if reads else None,
+                bank=self._query_bank(tuning.bank if tuning else (), brief=True) if reads else None,
                 progress=progress,
             )
 
@@ -257,13 +257,17 @@ class Collection:
             failures=list(self._failures()),
         )
 
-    def _query_bank(self, texts: Sequence[str]) -> Embeddings:
-        """The user's own bank, else the one that ships with the encoder, else the generic one."""
-        from polyseek.learn.bank import embed_bank, generic_queries
+    def _query_bank(self, texts: Sequence[str], *, brief: bool = False) -> Embeddings:
+        """The user's own bank, else the one that ships with the encoder, else the generic one.
+
+        What has to be embedded for it is a sample if `brief`.
+        """
+        from polyseek.learn.bank import embed_bank, generic_queries, sample_of
 
         if not texts and self._defaults:
             return self._defaults.bank
-        return embed_bank(texts or generic_queries(), self._encoder)
+        chosen = texts or generic_queries()
+        return embed_bank(sample_of(chosen) if brief else chosen, self._encoder)
 
     @cached_property
     def _bank(self) -> Embeddings | None:

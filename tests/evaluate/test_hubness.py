@@ -33,7 +33,7 @@ def test_hubs_are_found_and_named():
     assert found.verdict is not Verdict.OK
     hubs = found.figures["text-image"]["hubs"]
     assert {hub["uri"] for hub in hubs[:2]} == {"file:///image/000", "file:///image/001"}
-    assert hubs[0]["lists now"] == hubs[0]["lists by cosine"] > 200
+    assert hubs[0]["lists_now"] == hubs[0]["lists_by_cosine"] > 200
     assert "000 in" in found.notes[0]
     assert found.advice
     assert sum(found.charts[0].series["by cosine"]) == 120
@@ -43,8 +43,8 @@ def test_the_correction_in_use_takes_them_away():
     found = check_hubs(with_hubs(corrected=1.0))
     figures = found.figures["text-image"]
     assert found.verdict is Verdict.OK
-    assert figures["skewness now"] < figures["skewness by cosine"] - 1
-    assert figures["hubs"][0]["lists now"] < 100
+    assert figures["skewness_now"] < figures["skewness_by_cosine"] - 1
+    assert figures["hubs"][0]["lists_now"] < 100
 
 
 def test_a_correction_that_makes_hubs_is_found():

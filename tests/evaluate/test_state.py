@@ -81,20 +81,20 @@ def tuned(n=60, *, bias=True, leave_out=()):
 def test_a_tuned_collection_is_healthy():
     found = check_tuning(subject_of(tuned()))
     assert found.verdict is Verdict.OK, found
-    assert found.figures["own calibrations"] == 4
+    assert found.figures["own_calibrations"] == 4
 
 
 def test_a_missing_calibration_is_found():
     found = check_tuning(subject_of(tuned(leave_out=("image_text",))))
     assert found.verdict is Verdict.WARNING
-    assert "image -> text: no calibration" in found.summary
+    assert "image -> text: no calibration" in found.notes[0]
     assert found.advice == "polyseek tune"
 
 
 def test_segments_without_a_hub_bias_are_found():
     found = check_tuning(subject_of(tuned(bias=False)))
     assert found.verdict is Verdict.WARNING
-    assert found.figures["segments without a hub bias"] == {"text -> image": 60}
+    assert found.figures["segments_without_hub_bias"] == {"text -> image": 60}
 
 
 def test_growth_since_it_was_tuned_is_found():
@@ -102,7 +102,7 @@ def test_growth_since_it_was_tuned_is_found():
     store.save_tuning(replace(store.tuning, fitted_rows={IMAGE: 39, TEXT: 60}))
     found = check_tuning(subject_of(store))
     assert found.verdict is Verdict.WARNING
-    assert "image: 39 assets when it was tuned, 60 now" in found.summary
+    assert found.notes == ["image: 39 assets when it was tuned, 60 now"]
     store.save_tuning(replace(store.tuning, fitted_rows={IMAGE: 41, TEXT: 60}))
     assert check_tuning(subject_of(store)).verdict is Verdict.OK
 
@@ -113,7 +113,7 @@ def test_never_tuned_is_a_finding_only_where_tuning_would_help():
     large.tuning = None
     found = check_tuning(replace(subject_of(large), scale=shipped))
     assert found.verdict is Verdict.WARNING
-    assert "never tuned" in found.summary
+    assert "never tuned" in found.notes[-1]
     small = tuned(n=12)
     shipped = subject_of(small).scale
     small.tuning = None
@@ -140,7 +140,7 @@ def test_an_encoder_that_crowds_everything_is_not_held_against_the_bank():
         return rows / (rows**2).sum(axis=1, keepdims=True) ** 0.5
 
     bank = bank_of(cloud(200, at=1, width=0.9))
-    assert check_bank(subject_of(store_of({}), bank=bank)).figures["mean cosine"] > 0.4
+    assert check_bank(subject_of(store_of({}), bank=bank)).figures["mean_cosine"] > 0.4
     crowd = subject_of(store_of({}), bank=bank, encoder=Altered(crowded))
     assert check_bank(crowd).verdict is Verdict.OK
 

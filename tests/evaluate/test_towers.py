@@ -19,14 +19,14 @@ def look(encoder):
 def test_towers_of_one_space_are_healthy():
     found = look(FakeEncoder())
     assert found.verdict is Verdict.OK
-    assert found.figures["text-image"]["by chance"] < 0.002
+    assert found.figures["text-image"]["by_chance"] < 0.002
 
 
 @pytest.mark.parametrize("modality", [TEXT, IMAGE])
 def test_a_tower_of_another_model_is_found(modality):
     found = look(Altered(rotated, modality))
     assert found.verdict is Verdict.FAILURE
-    assert found.figures["text-image"]["by chance"] > 0.002
+    assert found.figures["text-image"]["by_chance"] > 0.002
     assert "no better than chance" in " ".join(found.notes)
 
 
@@ -38,7 +38,7 @@ def test_a_tower_that_sees_nothing_is_found():
 
     found = look(Altered(constant, IMAGE))
     assert found.verdict is Verdict.FAILURE
-    assert found.figures["text-image"]["probes above"] == pytest.approx(0.5, abs=0.01)
+    assert found.figures["text-image"]["probes_above"] == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("change", [lambda rows: 3 * rows, lambda rows: rows * np.float32(np.nan)])
@@ -68,8 +68,8 @@ def test_without_a_text_tower_nothing_is_said():
 def test_stored_texts_are_what_the_encoder_makes_of_them():
     found = check_stored(subject_of(fake_collection()))
     assert found.verdict is Verdict.OK
-    assert found.figures["stored"]["median cosine"] == 1
-    assert found.figures["roles"]["query and passage alike"]
+    assert found.figures["stored"]["median_cosine"] == 1
+    assert found.figures["roles"]["sides_alike"]
 
 
 def test_a_missing_prefix_is_found():
@@ -82,4 +82,4 @@ def test_queries_that_are_embedded_wrongly_are_found():
     found = check_stored(subject_of(fake_collection(), encoder=Altered(rotated, TEXT, Role.QUERY)))
     assert found.verdict is Verdict.WARNING
     assert "embedded as passages" in found.notes[0]
-    assert not found.figures["roles"]["query and passage alike"]
+    assert not found.figures["roles"]["sides_alike"]

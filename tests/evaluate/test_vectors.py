@@ -37,7 +37,7 @@ def test_vectors_that_are_not_finite_are_found_and_give_no_nan():
     subject = replace(subject, samples={IMAGE: broken})
     found = check_norms(subject)
     assert found.verdict is Verdict.FAILURE
-    assert found.figures["image-shared"]["not finite"] == 1
+    assert found.figures["image-shared"]["not_finite"] == 1
     assert found.figures["image-shared"]["longest"] is None
     assert check_spread(subject).verdict is Verdict.OK
 

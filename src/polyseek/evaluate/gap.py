@@ -14,7 +14,9 @@ from polyseek.evaluate.diagnosis import Chart, Check, Figure, Verdict
 from polyseek.evaluate.subject import MIN_SEGMENTS, Subject, some, vectors
 
 TOP = 10
-QUERIES = 100
+QUERIES, QUERIES_IF_LARGE = 100, 20
+"""Asked of a sample that is everything, and of the store, where each may scan all segments."""
+
 UNSEEN = 0.05
 """A modality with this share of the segments should turn up among the first hits now and then."""
 
@@ -82,12 +84,14 @@ def check_gap(subject: Subject) -> Check:
         return _quiet(few if searchable else "no segments to look at", figures)
     if subject.bank is None:
         return _quiet("the encoder reads no text, so there is nothing to ask", figures)
-    shares, answered = _shares(subject, some(subject.bank, QUERIES))
-    figures["share of the first hits"] = {
+    shares, answered = _shares(
+        subject, some(subject.bank, QUERIES if subject.complete else QUERIES_IF_LARGE)
+    )
+    figures["share_of_first_hits"] = {
         str(modality): {name: round(float(share[i]), 4) for name, share in shares.items()}
         for i, modality in enumerate(searchable)
     }
-    figures["queries that find something"] = answered
+    figures["queries_answered"] = answered
     unseen = [
         modality
         for i, modality in enumerate(searchable)
@@ -143,9 +147,9 @@ def _pairs(subject: Subject) -> dict[str, Figure]:
             np.nan_to_num(some(left, _SIDE).shared), np.nan_to_num(some(right, _SIDE).shared)
         )
         found[f"{a}-{b}"] = {
-            "distance of centroids": round(measured.distance, 3),
-            "relative gap": None if measured.relative is None else round(measured.relative, 2),
-            "linear separability": round(measured.separability, 3),
+            "centroid_distance": round(measured.distance, 3),
+            "relative_gap": None if measured.relative is None else round(measured.relative, 2),
+            "linear_separability": round(measured.separability, 3),
         }
     return found
 
@@ -233,10 +237,14 @@ def _notes(figures: Mapping[str, Figure]) -> list[str]:
     assert isinstance(pairs, Mapping)  # noqa: S101 - made above
     return [
         f"{name}: "
-        + ", ".join(f"{what} {value}" for what, value in found.items() if value is not None)
+        + ", ".join(f"{_said(what)} {value}" for what, value in found.items() if value is not None)
         for name, found in pairs.items()
         if isinstance(found, Mapping)
     ]
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _in_words(

@@ -115,16 +115,16 @@ def skewness(counts: NDArray[np.int64]) -> float:
 def _figures(found: Occurrence, batch: SegmentBatch, hubs: NDArray[np.int64]) -> Figure:
     return {
         "queries": found.queries,
-        "skewness by cosine": round(skewness(found.before), 2),
-        "skewness now": round(skewness(found.after), 2),
-        "never found by cosine": round(float((found.before == 0).mean()), 3),
-        "never found now": round(float((found.after == 0).mean()), 3),
+        "skewness_by_cosine": round(skewness(found.before), 2),
+        "skewness_now": round(skewness(found.after), 2),
+        "never_found_by_cosine": round(float((found.before == 0).mean()), 3),
+        "never_found_now": round(float((found.after == 0).mean()), 3),
         "hubs": [
             {
                 "name": label(batch.segments[i]),
                 "uri": batch.segments[i].asset_uri,
-                "lists by cosine": int(found.before[i]),
-                "lists now": int(found.after[i]),
+                "lists_by_cosine": int(found.before[i]),
+                "lists_now": int(found.after[i]),
             }
             for i in hubs
         ],
@@ -142,7 +142,7 @@ def _finding(figures: Mapping[str, Figure]) -> str:
         name.replace("-", " -> ")
         for name, found in figures.items()
         if isinstance(found, Mapping)
-        and _number(found["skewness now"]) >= _number(found["skewness by cosine"]) + BACKFIRED
+        and _number(found["skewness_now"]) >= _number(found["skewness_by_cosine"]) + BACKFIRED
     ]
     if raised:
         return f"the hub correction makes hubs instead of removing them: {', '.join(raised)}"

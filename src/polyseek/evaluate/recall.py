@@ -12,7 +12,9 @@ from polyseek.evaluate.diagnosis import Check, Figure, Verdict, worst
 from polyseek.evaluate.subject import Subject, space_of, vectors
 
 TOP = 10
-QUERIES = 24
+QUERIES, QUERIES_IF_LARGE = 24, 12
+"""Of each modality, asked of each; fewer where a search may scan many segments."""
+
 GOOD, POOR = 0.95, 0.8
 _TOLERANCE = {Space.SHARED: 1e-4, Space.TOWER: 2e-3}
 """Of a score; stores may keep tower embeddings as float16."""
@@ -42,11 +44,11 @@ def check_recall(subject: Subject) -> Check:
         if found is None:
             continue
         figures["-".join(pair)] = {
-            "recall@10": round(found.at_10, 4),
+            "recall_at_10": round(found.at_10, 4),
             "tier": found.tier,
             "segments": subject.rows[pair[1]],
-            "compared with": len(subject.samples[pair[1]]),
-            "measured by the store": found.measured,
+            "compared_with": len(subject.samples[pair[1]]),
+            "store_recall": found.measured,
         }
         least = found.at_10 if found.measured is None else min(found.at_10, found.measured)
         verdict = _verdict(least)
@@ -81,7 +83,8 @@ def recall(subject: Subject, pair: Pair) -> Recall | None:
     Of a sample, every segment that scores above the last of the ten found should be one of them;
     those that are not stand for as many times more as the collection is larger than the sample.
     """
-    queries = subject.queries(pair[0], QUERIES)
+    limit = QUERIES if subject.complete else QUERIES_IF_LARGE
+    queries = subject.queries(pair[0], limit)
     if queries is None or not len(queries):
         return None
     batch = subject.samples[pair[1]]

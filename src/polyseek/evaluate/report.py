@@ -92,7 +92,7 @@ def _figure(value: Figure) -> str:
             if value and all(isinstance(row, Mapping) for row in value.values()):
                 return _table([{"": name, **row} for name, row in value.items()])  # type: ignore[dict-item]
             rows = "".join(
-                f"<tr><th>{_escape(name)}</th><td>{_figure(row)}</td></tr>"
+                f"<tr><th>{_key(name)}</th><td>{_figure(row)}</td></tr>"
                 for name, row in value.items()
             )
             return f"<table>{rows}</table>"
@@ -111,12 +111,16 @@ def _figure(value: Figure) -> str:
 
 def _table(rows: Sequence[Mapping[str, Figure]]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    head = "".join(f"<th>{_escape(name)}</th>" for name in names)
+    head = "".join(f"<th>{_key(name)}</th>" for name in names)
     body = "".join(
         "<tr>" + "".join(f"<td>{_figure(row[n]) if n in row else ''}</td>" for n in names) + "</tr>"
         for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _key(name: str) -> str:
+    return _escape(name.replace("_", " "))
 
 
 def _escape(text: str) -> str:

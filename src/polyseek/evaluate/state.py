@@ -86,7 +86,7 @@ def check_tuning(subject: Subject) -> Check:
     return Check(
         name="tuning",
         verdict=Verdict.WARNING if found and subject.samples else Verdict.OK,
-        summary=(f"{notes[0]}" + (f", and {len(notes) - 1} more" if len(notes) > 1 else ""))
+        summary="probabilities or hub corrections are missing or out of date"
         if found and subject.samples
         else "probabilities and hub corrections fit the collection"
         if subject.samples
@@ -94,10 +94,10 @@ def check_tuning(subject: Subject) -> Check:
         notes=notes,
         figures={
             "tuned": tuning is not None,
-            "own calibrations": len(tuning.calibrations) if tuning else 0,
-            "pairs without a calibration": missing,
-            "segments without a hub bias": dict(unbiased),
-            "assets when tuned": {str(m): n for m, n in tuning.fitted_rows.items()}
+            "own_calibrations": len(tuning.calibrations) if tuning else 0,
+            "pairs_without_calibration": missing,
+            "segments_without_hub_bias": dict(unbiased),
+            "assets_when_tuned": {str(m): n for m, n in tuning.fitted_rows.items()}
             if tuning
             else {},
         },
@@ -129,9 +129,9 @@ def check_bank(subject: Subject) -> Check:
         figures={
             "queries": len(subject.bank),
             "own": bool(subject.store.tuning and subject.store.tuning.bank),
-            "mean cosine": round(means["tower"], 4),
-            "mean cosine in the shared space": round(means["shared"], 4),
-            "mean cosine of probes": round(probes, 4),
+            "mean_cosine": round(means["tower"], 4),
+            "mean_cosine_shared": round(means["shared"], 4),
+            "mean_cosine_of_probes": round(probes, 4),
         },
         advice="write the bank in a language that the encoder reads, or tune without --bank"
         if collapsed

@@ -69,6 +69,11 @@ class Subject:
             rows={modality: _rows(store, modality, found) for modality, found in samples.items()},
         )
 
+    @property
+    def complete(self) -> bool:
+        """Whether the samples are all there is."""
+        return all(len(batch) >= self.rows[m] for m, batch in self.samples.items())
+
     def queries(self, modality: Modality, limit: int) -> Embeddings | None:
         """Queries of a modality, the same every time: of the bank, or the segments themselves."""
         if modality is Modality.TEXT:

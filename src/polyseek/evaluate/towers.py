@@ -80,10 +80,10 @@ def check_towers(subject: Subject) -> Check:
         verdict = _verdict(found, norms)
         verdicts.append(verdict)
         figures[f"text-{modality}"] = {
-            "probes above": round(found.above, 3),
-            "found first": round(found.first, 3),
-            "by chance": round(found.chance, 4),
-            "largest deviation from unit length": None if norms is None else round(norms, 4),
+            "probes_above": round(found.above, 3),
+            "found_first": round(found.first, 3),
+            "by_chance": round(found.chance, 4),
+            "length_error": None if norms is None else round(norms, 4),
         }
         notes.append(
             f"text -> {modality}: the right probe beats {found.above:.0%} of the wrong ones, "
@@ -117,9 +117,9 @@ def check_stored(subject: Subject) -> Check:
     asked, swapped, alike = _roles(subject)
     figures: dict[str, Figure] = {
         "roles": {
-            "query and passage alike": alike,
-            "probes above": round(asked.above, 3),
-            "probes above, queries embedded as passages": round(swapped.above, 3),
+            "sides_alike": alike,
+            "probes_above": round(asked.above, 3),
+            "probes_above_as_passages": round(swapped.above, 3),
         }
     }
     if swapped.above > asked.above + ROLE_LOSS:
@@ -130,18 +130,12 @@ def check_stored(subject: Subject) -> Check:
         findings.append((Verdict.WARNING, said))
     same = _again(subject)
     if same is not None:
-        median = float(np.median(same))
         figures["stored"] = {
             "texts": len(same),
-            "median cosine": round(median, 4),
-            "lowest cosine": round(float(same.min()), 4),
+            "median_cosine": round(float(np.median(same)), 4),
+            "lowest_cosine": round(float(same.min()), 4),
         }
-        if median < SAME:
-            said = (
-                f"{len(same)} stored texts were embedded again: their median cosine with what is "
-                f"stored is {median:.3f}, not 1"
-            )
-            findings.append((Verdict.FAILURE if median < RELATED else Verdict.WARNING, said))
+        findings += _changed(same)
     return Check(
         name="prefix",
         verdict=worst(verdict for verdict, _ in findings),
@@ -150,6 +144,17 @@ def check_stored(subject: Subject) -> Check:
         figures=figures,
         advice=_TEXT_ADVICE if findings else "",
     )
+
+
+def _changed(same: NDArray[np.float64]) -> list[tuple[Verdict, str]]:
+    median = float(np.median(same))
+    if median >= SAME:
+        return []
+    said = (
+        f"{len(same)} stored texts were embedded again: their median cosine with what is stored is "
+        f"{median:.3f}, not 1"
+    )
+    return [(Verdict.FAILURE if median < RELATED else Verdict.WARNING, said)]
 
 
 def _texts_in_words(*, found: bool, compared: bool) -> str:

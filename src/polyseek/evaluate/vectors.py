@@ -28,7 +28,7 @@ def check_norms(subject: Subject) -> Check:
             norms, bad = _norms(_of(batch, space))
             figures[f"{modality}-{space}"] = {
                 "vectors": len(batch),
-                "not finite": int((~np.isfinite(norms)).sum()),
+                "not_finite": int((~np.isfinite(norms)).sum()),
                 "shortest": _finite(norms.min()),
                 "longest": _finite(norms.max()),
                 "wrong": int(bad.sum()),
@@ -70,8 +70,8 @@ def check_spread(subject: Subject) -> Check:
         for space in Space:
             cosine, rank = spread(_of(batch, space))
             figures[f"{modality}-{space}"] = {
-                "mean cosine": round(cosine, 4),
-                "effective rank": round(rank, 1),
+                "mean_cosine": round(cosine, 4),
+                "effective_rank": round(rank, 1),
             }
             collapsed = cosine > COLLAPSED
             if collapsed or cosine > NARROW:
