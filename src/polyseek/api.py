@@ -13,10 +13,12 @@ from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_settings
 from polyseek.core.errors import (
+    AssetError,
     CollectionNotFoundError,
     ConfigError,
     EmptySourceError,
     IncompatibleCollectionError,
+    QueryError,
     SourceNotFoundError,
 )
 from polyseek.core.filters import FieldType
@@ -34,6 +36,7 @@ from polyseek.core.types import (
     Manifest,
     Modality,
     ProgressCallback,
+    Query,
 )
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
@@ -233,6 +236,7 @@ class Collection:
                 encoder=self._encoder,
                 scale=Calibrator(defaults=self._defaults, tuning=tuning),
                 bank=self._query_bank(tuning.bank if tuning else (), brief=True) if reads else None,
+                read=_read,
                 progress=progress,
             )
 
@@ -375,6 +379,19 @@ def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
                 f"{where}: made with encoder '{info.name}' of {name} {made}, this polyseek has "
                 f"{now}; index the source into a new collection with -c"
             )
+
+
+def _read(uri: str) -> Query | None:
+    """What a local file holds, as a query; None when it cannot be read any more."""
+    from polyseek.ingest.sources.files import local_path
+    from polyseek.ingest.term import read_query
+
+    if not uri.startswith("file:"):
+        return None
+    try:
+        return read_query(local_path(uri))
+    except (QueryError, AssetError):
+        return None
 
 
 def clip(hit: Hit) -> Clip | None:

@@ -29,7 +29,8 @@ def test_the_default_encoder_is_healthy(location):
     found = polyseek.open(location, resident=False).doctor()
     assert {c.name: c.summary for c in found if c.verdict is not Verdict.OK} == {}
     assert found["towers"].figures["text-image"]["probes_above"] > 0.9
-    assert found["prefix"].figures["stored"]["median_cosine"] > 0.995
+    assert found["stored"].figures["text"]["median_cosine"] > 0.995
+    assert found["stored"].figures["image"]["median_cosine"] > 0.995
     assert found["recall"].figures["text-image"]["recall_at_10"] == 1
     assert found["gap"].figures["pairs"]["queries-image"]["linear_separability"] > 0.95
 
@@ -52,4 +53,4 @@ def test_a_text_tower_of_another_model_is_found(location, monkeypatch):
     found = polyseek.open(location, resident=False).doctor()
     assert found["towers"].verdict is Verdict.FAILURE
     assert found["towers"].figures["text-image"]["by_chance"] > 0.002
-    assert found["prefix"].verdict is Verdict.FAILURE
+    assert found["stored"].verdict is Verdict.FAILURE

@@ -20,6 +20,7 @@ from polyseek.testing import FakeEncoder
 
 TEXT, IMAGE, AUDIO = Modality.TEXT, Modality.IMAGE, Modality.AUDIO
 DIM = 16
+COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 
 
 def unit(rows):
@@ -123,9 +124,8 @@ def fake_collection(texts=("a red car", "the green hills", "blue water"), encode
     stored = [encode(text) if encode else text for text in texts]
     words = encoder.encode(TEXT, stored, role=Role.DOCUMENT)
     prepare = encoder.info.towers[IMAGE].prepare
-    colours = ("red", "green", "blue", "yellow", "white", "black")
     shown = encoder.encode(
-        IMAGE, [prepare(Image.new("RGB", (8, 8), c)) for c in colours], role=Role.DOCUMENT
+        IMAGE, [prepare(Image.new("RGB", (8, 8), c)) for c in COLOURS], role=Role.DOCUMENT
     )
     return store_of(
         {TEXT: words.shared, IMAGE: shown.shared},

@@ -29,7 +29,7 @@ from polyseek.search.calibrate import Calibrator
 from polyseek.testing import FakeEncoder
 
 NAMES = [
-    "coverage", "towers", "prefix", "norms", "spread", "duplicates", "gap", "hubness", "recall",
+    "coverage", "towers", "stored", "norms", "spread", "duplicates", "gap", "hubness", "recall",
     "tuning", "bank",
 ]  # fmt: skip
 

@@ -12,8 +12,9 @@ from polyseek.evaluate.gap import check_gap
 from polyseek.evaluate.hubness import check_hubs
 from polyseek.evaluate.recall import check_recall
 from polyseek.evaluate.state import check_bank, check_coverage, check_tuning
-from polyseek.evaluate.subject import Subject
-from polyseek.evaluate.towers import check_stored, check_towers
+from polyseek.evaluate.stored import check_stored
+from polyseek.evaluate.subject import Read, Subject
+from polyseek.evaluate.towers import check_towers
 from polyseek.evaluate.vectors import check_duplicates, check_norms, check_spread
 
 
@@ -24,6 +25,7 @@ def diagnose(
     encoder: Encoder,
     scale: ScoreScale,
     bank: Embeddings | None,
+    read: Read | None = None,
     progress: ProgressCallback | None = None,
 ) -> Diagnosis:
     """Look at a collection; nothing is changed.
@@ -34,6 +36,7 @@ def diagnose(
         encoder: Its encoder, which is tried on probes.
         scale: How a search makes scores comparable.
         bank: Text queries like those people ask, embedded; None when the encoder reads no text.
+        read: What the file at a uri holds; None where it cannot be read any more.
         progress: Called with every check.
 
     Raises:
@@ -41,7 +44,7 @@ def diagnose(
         StoreError: The collection cannot be read.
     """
     started = perf_counter()
-    subject = Subject.of(store, encoder=encoder, scale=scale, bank=bank)
+    subject = Subject.of(store, encoder=encoder, scale=scale, bank=bank, read=read)
     found = []
     for done, (label, check) in enumerate(_CHECKS):
         if progress:
@@ -58,7 +61,7 @@ def diagnose(
 _CHECKS: tuple[tuple[str, Callable[[Subject], Check]], ...] = (
     ("assets", lambda subject: check_coverage(subject.store)),
     ("towers", check_towers),
-    ("stored texts", check_stored),
+    ("stored vectors", check_stored),
     ("norms", check_norms),
     ("spread", check_spread),
     ("copies", check_duplicates),

@@ -41,7 +41,7 @@ _SYMBOL = {Verdict.OK: "&#10003;", Verdict.WARNING: "!", Verdict.FAILURE: "&#100
 TITLES: Mapping[str, str] = {
     "coverage": "Coverage",
     "towers": "Towers share a space",
-    "prefix": "Texts are embedded as they should be",
+    "stored": "Stored vectors are the encoder's own",
     "norms": "Unit length",
     "spread": "Vectors differ",
     "duplicates": "Copies",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -17,6 +18,7 @@ from polyseek.core.types import (
     Hit,
     HubCorrection,
     Modality,
+    Query,
     Retrieval,
     Role,
     Segment,
@@ -30,6 +32,8 @@ SAMPLE = 5_000
 
 MIN_SEGMENTS = 10
 """Fewer of a modality say nothing about how its vectors lie."""
+
+Read: TypeAlias = "Callable[[str], Query | None]"
 
 _SEED = 0
 
@@ -45,6 +49,7 @@ class Subject:
         bank: Text queries like those people ask, embedded; None when the encoder reads no text.
         samples: Segments spread evenly over all, by modality; those it holds.
         rows: Number of segments by modality.
+        read: What the file at a uri holds, None where it cannot be read; None where none can.
     """
 
     store: StoreReader
@@ -53,10 +58,17 @@ class Subject:
     bank: Embeddings | None
     samples: Mapping[Modality, SegmentBatch]
     rows: Mapping[Modality, int]
+    read: Read | None = None
 
     @classmethod
     def of(
-        cls, store: StoreReader, *, encoder: Encoder, scale: ScoreScale, bank: Embeddings | None
+        cls,
+        store: StoreReader,
+        *,
+        encoder: Encoder,
+        scale: ScoreScale,
+        bank: Embeddings | None,
+        read: Read | None = None,
     ) -> Subject:
         """Take the samples."""
         samples = {m: found for m in Modality if (found := store.sample(m, SAMPLE)) is not None}
@@ -67,6 +79,7 @@ class Subject:
             bank=bank,
             samples=samples,
             rows={modality: _rows(store, modality, found) for modality, found in samples.items()},
+            read=read,
         )
 
     @property
