@@ -4,7 +4,9 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,7 +14,7 @@ import polyseek
 from polyseek import api
 from polyseek.core import errors
 from polyseek.core.config import Settings
-from polyseek.core.types import AssetStatus, Modality
+from polyseek.core.types import AssetStatus, HubCorrection, Modality, Retrieval, Space
 from polyseek.store.lance import LanceStore
 from polyseek.testing import FakeEncoder
 
@@ -175,3 +177,50 @@ def test_importing_polyseek_imports_nothing_heavy():
     code = f"import sys, polyseek; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_tuned_collection_is_tuned_again_when_it_has_outgrown_it(changing):
+    photos, opened = changing
+    assert opened._store.tuning is None
+    first = opened.tune()
+    assert first.fitted_assets == {Modality.IMAGE: 3, Modality.TEXT: 1}
+    Image.new("RGB", (32, 24), "white").save(photos / "white.png")
+    opened.add(photos, workers=1)
+    assert opened._store.tuning == first
+    for grey in (50, 100, 150):
+        Image.new("RGB", (32, 24), (grey,) * 3).save(photos / f"grey{grey}.png")
+    opened.add(photos, workers=1)
+    assert opened._store.tuning.fitted_assets == {Modality.IMAGE: 7, Modality.TEXT: 1}
+
+
+def test_a_bank_of_ones_own_stays_in_use(changing, tmp_path):
+    photos, opened = changing
+    bank = tmp_path / "bank.txt"
+    bank.write_text("\n".join(f"red car number {i}" for i in range(150)))
+    assert opened.tune(bank=bank).bank[0] == "red car number 0"
+    mine = biases(opened)
+    assert set(mine) == {"red", "green", "blue", "note"}
+    Image.new("RGB", (32, 24), "white").save(photos / "white.png")
+    opened.add(photos, workers=1)
+    assert {name: biases(opened)[name] for name in mine} == mine
+    assert biases(opened)["white"] is not None
+    opened.tune()
+    assert biases(opened)["note"] != mine["note"]
+
+
+def biases(opened):
+    """Hub bias for text queries by name."""
+    found = {}
+    for modality, dim in opened._store.manifest.tower_dims.items():
+        space = Space.TOWER if modality is Modality.TEXT else Space.SHARED
+        request = Retrieval(
+            vector=np.eye(dim if space is Space.TOWER else opened._store.manifest.dim)[0].astype(
+                "f4"
+            ),
+            modality=modality,
+            space=space,
+            hub=HubCorrection(query=Modality.TEXT, strength=0.5, missing=0.0),
+        )
+        for hit in opened._store.search(request).hits:
+            found[Path(hit.uri).stem] = hit.hub_bias
+    return found

@@ -37,12 +37,15 @@ from polyseek.core.types import (
     Modality,
     ProgressCallback,
     Query,
+    by_modality,
 )
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
 
 FORMAT_VERSION = 1
 DEFAULT_ENCODER = "mini"
+OUTGROWN = 1.5
+"""A tuned collection that has grown by this factor is tuned again when it is added to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,8 @@ class Collection:
             total = _merge(total, report)
             if total.interrupted:
                 break
+        if not total.interrupted and self._outgrown():
+            self._tune(self._store.tuning.bank if self._store.tuning else (), progress)
         return total
 
     def search(
@@ -206,14 +211,8 @@ class Collection:
             CollectionBusyError: Another process is writing to the collection.
         """
         from polyseek.learn.bank import read_bank
-        from polyseek.learn.tune import tune
 
-        texts = read_bank(bank) if bank is not None else ()
-        with reporting(progress), self._store.writing():
-            queries = self._query_bank(texts)
-            return tune(
-                self._store, bank=queries, texts=texts, defaults=self._defaults, progress=progress
-            )
+        return self._tune(read_bank(bank) if bank is not None else (), progress)
 
     def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
         """Check the encoder, the stored vectors and what a search makes of them; changes nothing.
@@ -247,19 +246,37 @@ class Collection:
     def status(self) -> Status:
         """Counts by status and modality, and every failure with its reason."""
         assets: dict[AssetStatus, int] = {}
-        modalities: dict[Modality, int] = {}
-        for (status, held), count in sorted(self._store.counts().items()):
+        counts = dict(sorted(self._store.counts().items()))
+        for (status, _), count in counts.items():
             assets[status] = assets.get(status, 0) + count
-            for modality in held:
-                modalities[modality] = modalities.get(modality, 0) + count
         manifest = self._store.manifest
         return Status(
             location=self.location,
             encoder=f"{manifest.encoder}@{manifest.revision}",
             assets=assets,
-            modalities=modalities,
+            modalities=by_modality(counts),
             failures=list(self._failures()),
         )
+
+    def _tune(self, texts: Sequence[str], progress: ProgressCallback | None) -> Tuning:
+        from polyseek.learn.tune import tune
+
+        with reporting(progress), self._store.writing():
+            queries = self._query_bank(texts)
+            tuning = tune(
+                self._store, bank=queries, texts=texts, defaults=self._defaults, progress=progress
+            )
+            self._store.optimize()
+        self.__dict__.pop("_bank", None)  # the next segments are compared with this one
+        return tuning
+
+    def _outgrown(self) -> bool:
+        """Whether the collection was tuned when it was much smaller."""
+        tuning = self._store.tuning
+        if tuning is None:
+            return False
+        now, then = by_modality(self._store.counts()), tuning.fitted_assets
+        return any(count > OUTGROWN * then.get(modality, 0) for modality, count in now.items())
 
     def _query_bank(self, texts: Sequence[str], *, brief: bool = False) -> Embeddings:
         """The user's own bank, else the one that ships with the encoder, else the generic one.

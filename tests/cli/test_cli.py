@@ -11,8 +11,10 @@ from PIL import Image
 from polyseek import api
 from polyseek.cli import diagnosis, entry, exits
 from polyseek.core import errors
-from polyseek.core.types import Embeddings
+from polyseek.core.tuning import Calibration, Origin, Tuning
+from polyseek.core.types import Embeddings, Modality
 from polyseek.evaluate.diagnosis import Diagnosis
+from polyseek.store.lance import LanceStore
 from polyseek.testing import FakeEncoder
 
 
@@ -248,3 +250,50 @@ def test_doctor_exits_with_0_when_healthy_and_names_a_file_it_cannot_write(cli, 
     code, _, err = cli("doctor", "--html", "no/such/report.html")
     assert code == 10
     assert "--html" in err
+
+
+def test_tune_says_what_it_found(cli, photos):
+    cli("index", photos)
+    code, out, _ = cli("tune")
+    assert code == 0
+    assert "text -> image: 3 different segments are too few" in re.sub(r"\s+", " ", out)
+    _, out, _ = cli("tune", "--json")
+    assert json.loads(out)["fitted_assets"] == {"image": 3, "text": 1}
+
+
+def test_tune_refuses_a_bank_that_is_too_small(cli, photos, tmp_path):
+    cli("index", photos)
+    (tmp_path / "bank.txt").write_text("only one\n")
+    code, _, err = cli("tune", "--bank", "bank.txt")
+    assert code == exits.TABLE[errors.ConfigError]
+    assert "--bank bank.txt: 1 distinct queries" in err
+
+
+def test_a_least_probability_needs_a_calibration(cli, indexed):
+    code, _, err = cli("search", "red", "--min-probability", "0.5")
+    assert code == exits.TABLE[errors.QueryError]
+    assert "polyseek tune" in err
+    assert cli("search", "red", "--min-probability", "1.5")[0] == exits.USAGE
+
+
+def test_probabilities_and_their_reasons_are_shown(cli, indexed, monkeypatch):
+    tuning = Tuning(
+        calibrations={
+            (Modality.TEXT, target): Calibration(
+                intercept=intercept, slope=1, match_probability=0.5, origin=Origin.SHIPPED
+            )
+            for target, intercept in ((Modality.IMAGE, 2), (Modality.TEXT, -9))
+        }
+    )
+    monkeypatch.setattr(LanceStore, "tuning", tuning)
+    _, out, _ = cli("search", "red", "--explain")
+    assert re.search(r"1\s+9\d%\s+image", out)
+    assert "shipped calibration, a match from 50%" in re.sub(r"\s+", " ", out)
+    _, out, _ = cli("search", "red", "--modality", "text")
+    assert "Nothing found" in out
+    assert "note.txt" not in out
+    _, out, _ = cli("search", "red", "--modality", "text", "--all")
+    assert "Nothing found" in out
+    assert "note.txt" in out
+    _, out, _ = cli("search", "red", "--modality", "text", "--json")
+    assert (json.loads(out)["no_match"], json.loads(out)["hits"]) == (True, [])

@@ -91,7 +91,7 @@ def with_tuning(store, **pairs):
         for name, value in pairs.items()
     }
     counts = {m: sum(n for (_, held), n in store.counts().items() if m in held) for m in Modality}
-    store.save_tuning(Tuning(calibrations=found, fitted_rows=counts))
+    store.save_tuning(Tuning(calibrations=found, fitted_assets=counts))
     return store
 
 

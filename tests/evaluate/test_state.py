@@ -99,11 +99,11 @@ def test_segments_without_a_hub_bias_are_found():
 
 def test_growth_since_it_was_tuned_is_found():
     store = tuned()
-    store.save_tuning(replace(store.tuning, fitted_rows={IMAGE: 39, TEXT: 60}))
+    store.save_tuning(replace(store.tuning, fitted_assets={IMAGE: 39, TEXT: 60}))
     found = check_tuning(subject_of(store))
     assert found.verdict is Verdict.WARNING
     assert found.notes == ["image: 39 assets when it was tuned, 60 now"]
-    store.save_tuning(replace(store.tuning, fitted_rows={IMAGE: 41, TEXT: 60}))
+    store.save_tuning(replace(store.tuning, fitted_assets={IMAGE: 41, TEXT: 60}))
     assert check_tuning(subject_of(store)).verdict is Verdict.OK
 
 

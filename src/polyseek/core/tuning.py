@@ -102,13 +102,13 @@ class Tuning:
     Attributes:
         calibrations: By pair; a pair without one has no probability.
         bank: The user's own bank of text queries; empty for the shipped one.
-        fitted_rows: Number of segments by modality when it was fitted to the collection.
+        fitted_assets: Number of assets by modality when it was fitted to the collection.
         notes: What was measured and refused while fitting, for people.
     """
 
     calibrations: Mapping[Pair, Calibration] = field(default_factory=dict)
     bank: Sequence[str] = ()
-    fitted_rows: Mapping[Modality, int] = field(default_factory=dict)
+    fitted_assets: Mapping[Modality, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
     def to_json(self) -> str:
@@ -120,7 +120,7 @@ class Tuning:
                     for (query, target), found in self.calibrations.items()
                 },
                 "bank": list(self.bank),
-                "fitted_rows": dict(self.fitted_rows),
+                "fitted_assets": dict(self.fitted_assets),
                 "notes": list(self.notes),
             },
             sort_keys=True,
@@ -140,7 +140,7 @@ class Tuning:
                     _pair(name): _calibration(found) for name, found in read["calibrations"].items()
                 },
                 bank=tuple(read["bank"]),
-                fitted_rows={Modality(name): n for name, n in read["fitted_rows"].items()},
+                fitted_assets={Modality(name): n for name, n in read["fitted_assets"].items()},
                 notes=tuple(read["notes"]),
             )
         except (KeyError, TypeError, AttributeError) as error:

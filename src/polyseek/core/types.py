@@ -242,6 +242,15 @@ AssetCounts: TypeAlias = "Mapping[tuple[AssetStatus, tuple[Modality, ...]], int]
 """Number of assets by status and the modalities of their segments."""
 
 
+def by_modality(counts: AssetCounts) -> dict[Modality, int]:
+    """Number of assets with segments of each modality; a video with sound counts as both."""
+    found: dict[Modality, int] = {}
+    for (_, modalities), count in counts.items():
+        for modality in modalities:
+            found[modality] = found.get(modality, 0) + count
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """One decoded stream of an asset, before it is cut into segments.

@@ -97,7 +97,7 @@ def check_tuning(subject: Subject) -> Check:
             "own_calibrations": len(tuning.calibrations) if tuning else 0,
             "pairs_without_calibration": missing,
             "segments_without_hub_bias": dict(unbiased),
-            "assets_when_tuned": {str(m): n for m, n in tuning.fitted_rows.items()}
+            "assets_when_tuned": {str(m): n for m, n in tuning.fitted_assets.items()}
             if tuning
             else {},
         },
@@ -179,5 +179,5 @@ def _grown(store: StoreReader, tuning: Tuning) -> Mapping[str, tuple[int, int]]:
     return {
         str(modality): (before, n)
         for modality, n in now.items()
-        if n > GROWTH * (before := tuning.fitted_rows.get(modality, 0)) and n >= TUNABLE_ROWS
+        if n > GROWTH * (before := tuning.fitted_assets.get(modality, 0)) and n >= TUNABLE_ROWS
     }

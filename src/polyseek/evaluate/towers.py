@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from polyseek.core.types import Floats, Modality, Role
 from polyseek.evaluate.diagnosis import Check, Figure, Verdict, worst

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from polyseek.core.protocols import Store
 from polyseek.core.tuning import Calibration, Defaults, Origin, Pair, Tuning, cohort_match
-from polyseek.core.types import Embeddings, Floats, Modality, Progress, ProgressCallback
+from polyseek.core.types import (
+    Embeddings,
+    Floats,
+    Modality,
+    Progress,
+    ProgressCallback,
+    by_modality,
+)
 from polyseek.learn.calibration import Examples, examples, fit, match_probability, refit, separation
 from polyseek.learn.hub import hub_bias
 
@@ -96,8 +103,8 @@ def tune(
     tuning = Tuning(
         calibrations=calibrations,
         bank=tuple(texts),
-        fitted_rows=_rows(store),
-        notes=notes,
+        fitted_assets=by_modality(store.counts()),
+        notes=tuple(notes),
     )
     store.save_tuning(tuning)
     return tuning
@@ -239,11 +246,3 @@ def _some(rows: Embeddings, limit: int) -> Embeddings:
         return rows
     chosen = np.random.default_rng(_SEED).permutation(len(rows))[:limit]
     return Embeddings(shared=rows.shared[chosen], tower=rows.tower[chosen])
-
-
-def _rows(store: Store) -> Mapping[Modality, int]:
-    counts: dict[Modality, int] = {}
-    for record in store.records():
-        for modality in record.modalities:
-            counts[modality] = counts.get(modality, 0) + 1
-    return counts

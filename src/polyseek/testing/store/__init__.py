@@ -12,12 +12,13 @@ from polyseek.core.types import Manifest
 from polyseek.testing.store.metadata import MetadataChecks
 from polyseek.testing.store.samples import MANIFEST
 from polyseek.testing.store.searching import SearchChecks
+from polyseek.testing.store.tuning import TuningChecks
 from polyseek.testing.store.writing import WriteChecks
 
 __all__ = ["StoreConformance"]
 
 
-class StoreConformance(SearchChecks, MetadataChecks, WriteChecks, ABC):
+class StoreConformance(SearchChecks, MetadataChecks, WriteChecks, TuningChecks, ABC):
     """Checks of `polyseek.core.protocols.Store`; name the subclass ``Test...``."""
 
     @abstractmethod
