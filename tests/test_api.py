@@ -60,7 +60,10 @@ def changing(tmp_path, made):
 
 
 def test_public_names_are_pinned():
-    names = "AssetError Collection Hit IngestReport Modality PolyseekError Results Span Status open"
+    names = (
+        "AssetError Collection Diagnosis Hit IngestReport Modality PolyseekError Results Span "
+        "Status open"
+    )
     assert sorted(polyseek.__all__) == names.split()
     for name in polyseek.__all__:
         assert getattr(polyseek, name) is not None

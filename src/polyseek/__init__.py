@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polyseek.api import Collection, Status, open  # noqa: A004
     from polyseek.core.errors import AssetError, PolyseekError
     from polyseek.core.types import Hit, IngestReport, Modality, Span
+    from polyseek.evaluate.diagnosis import Diagnosis
     from polyseek.search.results import Results
 
 __version__ = "0.1.0"
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AssetError",
     "Collection",
+    "Diagnosis",
     "Hit",
     "IngestReport",
     "Modality",
@@ -33,6 +35,7 @@ __all__ = [
 _HOME = {
     "AssetError": "polyseek.core.errors",
     "Collection": "polyseek.api",
+    "Diagnosis": "polyseek.evaluate.diagnosis",
     "Hit": "polyseek.core.types",
     "IngestReport": "polyseek.core.types",
     "Modality": "polyseek.core.types",

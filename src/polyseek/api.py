@@ -13,10 +13,12 @@ from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_settings
 from polyseek.core.errors import (
+    AssetError,
     CollectionBusyError,
     CollectionNotFoundError,
     ConfigError,
     IncompatibleCollectionError,
+    QueryError,
     SourceNotFoundError,
     StoreError,
 )
@@ -35,8 +37,10 @@ from polyseek.core.types import (
     Manifest,
     Modality,
     ProgressCallback,
+    Query,
     by_modality,
 )
+from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
 
 FORMAT_VERSION = 1
@@ -233,6 +237,31 @@ class Collection:
 
         return self._tune(read_bank(bank) if bank is not None else (), progress)
 
+    def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
+        """Check the encoder, the stored vectors and what a search makes of them; changes nothing.
+
+        Args:
+            progress: Called with every check, also while model files are fetched.
+
+        Returns:
+            Checks with a verdict, figures and advice each; `verdict` is the worst of them.
+        """
+        from polyseek.evaluate.doctor import diagnose
+        from polyseek.search.calibrate import Calibrator
+
+        tuning = self._store.tuning
+        reads = Modality.TEXT in self._encoder.info.towers
+        with reporting(progress):
+            return diagnose(
+                self._store,
+                location=self.location,
+                encoder=self._encoder,
+                scale=Calibrator(defaults=self._defaults, tuning=tuning),
+                bank=self._query_bank(tuning.bank if tuning else (), brief=True) if reads else None,
+                read=_read,
+                progress=progress,
+            )
+
     def fields(self) -> Mapping[str, FieldType]:
         """Metadata fields that filters may name, with their types."""
         return self._store.fields()
@@ -272,13 +301,17 @@ class Collection:
         now, then = by_modality(self._store.counts()), tuning.fitted_assets
         return any(count > OUTGROWN * then.get(modality, 0) for modality, count in now.items())
 
-    def _query_bank(self, texts: Sequence[str]) -> Embeddings:
-        """The user's own bank, else the one that ships with the encoder, else the generic one."""
-        from polyseek.learn.bank import embed_bank, generic_queries
+    def _query_bank(self, texts: Sequence[str], *, brief: bool = False) -> Embeddings:
+        """The user's own bank, else the one that ships with the encoder, else the generic one.
+
+        What has to be embedded for it is a sample if `brief`.
+        """
+        from polyseek.learn.bank import embed_bank, generic_queries, sample_of
 
         if not texts and self._defaults:
             return self._defaults.bank
-        return embed_bank(texts or generic_queries(), self._encoder)
+        chosen = texts or generic_queries()
+        return embed_bank(sample_of(chosen) if brief else chosen, self._encoder)
 
     @cached_property
     def _bank(self) -> Embeddings | None:
@@ -362,8 +395,9 @@ def open_to_index(
 
     Raises:
         SourceError: A source is missing or unreadable, or a new collection would stay empty.
-        ConfigError: An option is wrong.
+        ConfigError: An option is wrong, or what it asks for is not installed.
     """
+    from polyseek.ingest.recognise import recognisers
     from polyseek.ingest.several import given, nothing_in
 
     chosen = given(sources, _options(IndexOptions, options))
@@ -372,6 +406,7 @@ def open_to_index(
     except CollectionNotFoundError:
         if chosen.hold_nothing():
             raise nothing_in(sources) from None
+        recognisers(chosen.options, ())
     return open(location, encoder=encoder, resident=False)
 
 
@@ -421,6 +456,19 @@ def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
             f"{where}: made with encoder '{info.name}' {difference}; index the source into a new "
             "collection with -c"
         )
+
+
+def _read(uri: str) -> Query | None:
+    """What a local file holds, as a query; None when it cannot be read any more."""
+    from polyseek.ingest.sources.files import local_path
+    from polyseek.ingest.term import read_query
+
+    if not uri.startswith("file:"):
+        return None
+    try:
+        return read_query(local_path(uri))
+    except (QueryError, AssetError):
+        return None
 
 
 def clip(hit: Hit) -> Clip | None:

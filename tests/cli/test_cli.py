@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from polyseek import api
-from polyseek.cli import entry, exits
+from polyseek.cli import diagnosis, entry, exits
 from polyseek.core import errors
 from polyseek.core.tuning import Calibration, Origin, Tuning
-from polyseek.core.types import Modality
+from polyseek.core.types import Embeddings, Modality
+from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.store.lance import LanceStore
 from polyseek.testing import FakeEncoder
 
@@ -251,6 +252,45 @@ def test_a_flag_without_its_extra_says_how_to_install_it(cli, tmp_path, monkeypa
     code, _, err = cli("index", make_photos(tmp_path), f"--{flag}")
     assert code == exits.TABLE[errors.MissingExtraError]
     assert f"pip install 'polyseek[{flag}]'" in err
+    assert not (tmp_path / "polyseek").exists()
+
+
+def test_doctor_says_what_it_found_with_an_exit_code_and_a_report(cli, indexed, tmp_path):
+    code, out, _ = cli("doctor", "--html", tmp_path / "report.html")
+    assert code == exits.WARNINGS == 3
+    assert "coverage" in out
+    assert "bad.png: is no picture" in out
+    assert "warnings" in out
+    page = (tmp_path / "report.html").read_text()
+    assert "<svg" in page
+    assert not re.search(r"https?://", page)
+    code, out, _ = cli("doctor", "--json")
+    found = json.loads(out)
+    assert code == 3
+    assert found["verdict"] == "warning"
+    assert {check["name"] for check in found["checks"]} >= {"towers", "gap", "hubness", "recall"}
+
+
+def test_doctor_exits_with_4_when_towers_share_no_space(cli, indexed, monkeypatch):
+    class Mismatched(FakeEncoder):
+        def encode(self, modality, batch, *, role):
+            rows = super().encode(modality, batch, role=role)
+            if modality == "image":
+                return rows
+            return Embeddings(shared=rows.shared[:, ::-1].copy(), tower=rows.tower)
+
+    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: Mismatched())
+    code, out, _ = cli("doctor")
+    assert code == exits.UNHEALTHY == 4
+    assert "towers share no space" in out
+
+
+def test_doctor_exits_with_0_when_healthy_and_names_a_file_it_cannot_write(cli, indexed):
+    ok = Diagnosis(location="x", encoder="fake@1", checks=(), elapsed_s=0.1)
+    assert diagnosis.exit_code(ok) == 0
+    code, _, err = cli("doctor", "--html", "no/such/report.html")
+    assert code == 10
+    assert "--html" in err
 
 
 def test_tune_says_what_it_found(cli, photos):

@@ -134,7 +134,7 @@ def test_only_the_page_that_was_found_is_drawn(tmp_path, monkeypatch):
     path.write_bytes(made_pdf(*([f"Page {number}"] for number in range(1, 31))))
     drawn = []
     draw = pdf._picture
-    monkeypatch.setattr(pdf, "_picture", lambda page: (drawn.append(page), draw(page))[1])
+    monkeypatch.setattr(pdf, "_picture", lambda page, side: (drawn.append(page), draw(page, side))[1])
     span = Span(unit=SpanUnit.PAGE, start=30, end=31)
     found = replace(hit(path, Modality.IMAGE), span=span)
     assert preview(found).mime == "image/jpeg"

@@ -235,6 +235,36 @@ def tune(
 
 
 @app.command()
+def doctor(
+    *,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a report with plots.")
+    ] = None,
+) -> int:
+    """Check the encoder, the vectors and the index; exit code 0 healthy, 3 warnings, 4 failures."""
+    from polyseek import api
+    from polyseek.cli import diagnosis
+    from polyseek.cli.progress import progress_bar
+
+    opened = api.open(collection, create=False, resident=False)
+    with progress_bar() as progress:
+        found = opened.doctor(progress=progress)
+    if html:
+        from polyseek.evaluate.report import page
+
+        _write_page("--html", html, page(found))
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        diagnosis.show(found)
+        if html:
+            typer.echo(f"report: {html}")
+    return diagnosis.exit_code(found)
+
+
+@app.command()
 def demo(
     folder: Annotated[
         Path | None, typer.Argument(help="Your own folder; leave out for a small public corpus.")
@@ -257,7 +287,11 @@ def _print_json(value: dict[str, Any]) -> None:
 def _write_grid(path: Path, results: Any) -> None:
     from polyseek.search.sheet import page
 
+    _write_page("--grid", path, page(results))
+
+
+def _write_page(option: str, path: Path, content: str) -> None:
     try:
-        path.write_text(page(results), encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--grid {path}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{option} {path}: cannot be written: {error.strerror}") from error

@@ -5,6 +5,8 @@ from polyseek.core import errors
 OK = 0
 UNEXPECTED = 1
 USAGE = 2
+WARNINGS = 3
+UNHEALTHY = 4
 INTERRUPTED = 130
 
 TABLE: dict[type[errors.PolyseekError], int] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
-from polyseek.core.tuning import Tuning
+from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
 from polyseek.core.types import (
     Asset,
     AssetCounts,
@@ -21,6 +21,7 @@ from polyseek.core.types import (
     Embeddings,
     EncoderInfo,
     Floats,
+    HubCorrection,
     Line,
     Manifest,
     Media,
@@ -132,6 +133,22 @@ class Encoder(Protocol):
         ...
 
 
+class ScoreScale(Protocol):
+    """How a search makes the scores of different pairs of modalities comparable."""
+
+    def calibration(self, pair: Pair) -> Calibration | None:
+        """What turns this pair's scores into probabilities; None where nothing was fitted."""
+        ...
+
+    def hub(self, pair: Pair) -> HubCorrection | None:
+        """How this pair's cosines are corrected; None for not at all."""
+        ...
+
+    def probabilities(self, pair: Pair, vector: Floats, candidates: Candidates) -> Numbers | None:
+        """``(n,)`` probability of relevance of each candidate; None without a calibration."""
+        ...
+
+
 class StoreReader(Protocol):
     """The reading half of a collection's store."""
 
@@ -164,7 +181,8 @@ class StoreReader(Protocol):
     def sample(self, modality: Modality, limit: int) -> SegmentBatch | None:
         """Up to `limit` stored segments, spread evenly over all of them; None when there are none.
 
-        Segments come with uri, span and text; metadata may be left out.
+        Segments come with uri, span, text and hub biases (NaN where not known); metadata may be
+        left out.
         """
         ...
 

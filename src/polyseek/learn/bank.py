@@ -14,6 +14,9 @@ from polyseek.core.protocols import Encoder
 from polyseek.core.types import Embeddings, Modality, Role
 
 MIN_QUERIES = 100
+SAMPLE = 500
+"""Queries that stand for a bank where embedding them all would take too long."""
+
 _BATCH = 32
 
 
@@ -22,6 +25,11 @@ def generic_queries() -> tuple[str, ...]:
     """3,000 short English queries, written by ``tools/write_bank.py``."""
     text = (files("polyseek.learn") / "data" / "bank.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
+
+
+def sample_of(texts: Sequence[str]) -> Sequence[str]:
+    """Up to `SAMPLE` queries, spread evenly over the bank."""
+    return texts[:: max(1, -(-len(texts) // SAMPLE))]
 
 
 def read_bank(path: str | Path) -> tuple[str, ...]:

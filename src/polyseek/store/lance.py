@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,8 @@ class LanceStore:
             rows = table.count_rows()
             if not rows:
                 return None
-            return _batch(modality, table.take_offsets(spread(rows, limit)).to_arrow())
+            found = table.take_offsets(spread(rows, limit)).to_arrow()
+            return replace(_batch(modality, found), hub_bias=layout.hub_biases_of(found))
 
     @property
     def tuning(self) -> Tuning | None:

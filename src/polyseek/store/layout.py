@@ -189,6 +189,15 @@ def hub_offsets(columns: pa.Table, hub: HubCorrection) -> Floats:
     return (hub.strength * offsets).astype(np.float32)
 
 
+def hub_biases_of(rows: pa.Table) -> dict[Modality, Floats]:
+    """``(n,)`` stored hub biases by modality of the query; NaN where not known."""
+    return {
+        query: rows[name].to_numpy().astype(np.float32)
+        for query, name in HUB_COLUMN.items()
+        if name in rows.column_names
+    }
+
+
 def to_storage(value: Any) -> Any:
     """A literal or metadata value as its column keeps it: times are UTC without a zone."""
     if isinstance(value, datetime):

@@ -85,7 +85,15 @@ class MemoryStore:
     def sample(self, modality: Modality, limit: int) -> SegmentBatch | None:
         """See `polyseek.core.protocols.StoreReader`."""
         rows = self._of(modality)
-        return self._batch(modality, [rows[i] for i in spread(len(rows), limit)]) if rows else None
+        if not rows:
+            return None
+        chosen = [rows[i] for i in spread(len(rows), limit)]
+        known = {query for row in chosen for query in row.hub_bias}
+        biases = {
+            query: np.array([row.hub_bias.get(query, np.nan) for row in chosen], np.float32)
+            for query in known
+        }
+        return replace(self._batch(modality, chosen), hub_bias=biases)
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""

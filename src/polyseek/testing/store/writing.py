@@ -59,6 +59,21 @@ class WriteChecks:
             "mem:/kept": 1,
         }
 
+    def test_a_sample_has_the_hub_biases_that_are_known(self, store: Store) -> None:
+        put(store, *passages("mem:/a", 0, 10))
+        with store.writing():
+            store.set_hub_bias(TEXT, IMAGE, lambda rows: rows.shared[:, 0])
+        put(store, *passages("mem:/b", 0))
+        found = store.sample(TEXT, 100)
+        assert found is not None
+        expected = np.where(
+            [segment.asset_uri == "mem:/a" for segment in found.segments],
+            found.embeddings.shared[:, 0],
+            np.nan,
+        )
+        assert found.hub_bias[IMAGE] == pytest.approx(expected, nan_ok=True)
+        assert np.isnan(found.hub_bias.get(TEXT, np.full(3, np.nan))).all()
+
     def test_an_upsert_replaces_vectors_and_metadata(self, store: Store) -> None:
         put(store, row("mem:/a", metadata={"old": 1, "n": 1}, shared=[1] * DIM))
         assert uris(look(store, where="n = 1")) == {"mem:/a"}

@@ -1,0 +1,1 @@
+"""Is it any good on your data: the doctor's checks and their report."""
