@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.api import manifest_of
+from polyseek.api.opening import manifest_of
 from polyseek.core.config import SearchOptions
+from polyseek.core.hits import Query, Retrieval
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
@@ -37,8 +38,6 @@ from polyseek.core.types import (
     Floats,
     Modality,
     Prepared,
-    Query,
-    Retrieval,
     Role,
     Segment,
     SegmentBatch,

@@ -11,17 +11,18 @@ import pytest
 from PIL import Image
 
 import polyseek
-from polyseek import api
+from polyseek.api import opening
 from polyseek.core import errors
 from polyseek.core.config import Settings
-from polyseek.core.types import AssetStatus, HubCorrection, Modality, Retrieval, Space
+from polyseek.core.hits import HubCorrection, Retrieval
+from polyseek.core.types import AssetStatus, Modality, Space
 from polyseek.store.lance import LanceStore
 from polyseek.testing import FakeEncoder
 
 
 @pytest.fixture(autouse=True)
 def fake_encoder(monkeypatch):
-    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: FakeEncoder())
+    monkeypatch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def made(tmp_path_factory):
         Image.new("RGB", (32, 24), colour).save(folder / f"{colour}.png")
     (folder / "note.txt").write_text("A red car on the road.")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "_load_encoder", lambda name, settings: FakeEncoder())
+        patch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
         polyseek.open(root / "photos.polyseek").add(folder, workers=1)
     return root
 
@@ -176,11 +177,13 @@ def test_two_processes_may_make_a_collection_at_once(tmp_path, monkeypatch):
         def open(cls, location, *, resident=False):
             cls.tried += 1
             if cls.tried == 1:
-                LanceStore.create(location, api.manifest_of(FakeEncoder().info))  # the other one
+                LanceStore.create(
+                    location, opening.manifest_of(FakeEncoder().info)
+                )  # the other one
                 raise errors.CollectionNotFoundError(location)
             return LanceStore.open(location, resident=resident)
 
-    monkeypatch.setattr(api.plugins, "load", lambda role, name: Slower)
+    monkeypatch.setattr(opening.plugins, "load", lambda role, name: Slower)
     assert len(polyseek.open(tmp_path / "c")) == 0
 
 
@@ -189,7 +192,7 @@ def test_other_model_files_are_named(collection, monkeypatch):
     monkeypatch.setattr(
         newer, "info", replace(newer.info, checksums={"new.onnx": "2"}), raising=False
     )
-    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: newer)
+    monkeypatch.setattr(opening, "load_encoder", lambda name, settings: newer)
     with pytest.raises(errors.IncompatibleCollectionError, match=r"other files \(new.onnx\)"):
         polyseek.open(collection.location)
 
@@ -221,13 +224,13 @@ def test_opening_asks_for_what_is_there(tmp_path, collection):
 def test_another_revision_of_the_encoder_is_refused(collection, monkeypatch):
     newer = FakeEncoder()
     monkeypatch.setattr(newer, "info", replace(newer.info, revision="2"), raising=False)
-    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: newer)
+    monkeypatch.setattr(opening, "load_encoder", lambda name, settings: newer)
     with pytest.raises(errors.IncompatibleCollectionError, match="revision"):
         polyseek.open(collection.location)
 
 
 def test_a_newer_format_is_refused(tmp_path):
-    manifest = replace(api.manifest_of(FakeEncoder().info), format_version=99)
+    manifest = replace(opening.manifest_of(FakeEncoder().info), format_version=99)
     with pytest.raises(errors.IncompatibleCollectionError, match="upgrade polyseek"):
         LanceStore.create(str(tmp_path / "future"), manifest)
     with pytest.raises(errors.IncompatibleCollectionError, match="upgrade polyseek"):

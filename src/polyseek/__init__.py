@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from polyseek.api import Collection, Status, open  # noqa: A004
     from polyseek.core.errors import AssetError, PolyseekError
-    from polyseek.core.types import Hit, IngestReport, Modality, Span
+    from polyseek.core.hits import Hit
+    from polyseek.core.reports import IngestReport
+    from polyseek.core.types import Modality, Span
     from polyseek.evaluate.diagnosis import Diagnosis
     from polyseek.search.results import Results
 
@@ -36,8 +38,8 @@ _HOME = {
     "AssetError": "polyseek.core.errors",
     "Collection": "polyseek.api",
     "Diagnosis": "polyseek.evaluate.diagnosis",
-    "Hit": "polyseek.core.types",
-    "IngestReport": "polyseek.core.types",
+    "Hit": "polyseek.core.hits",
+    "IngestReport": "polyseek.core.reports",
     "Modality": "polyseek.core.types",
     "PolyseekError": "polyseek.core.errors",
     "Results": "polyseek.search.results",

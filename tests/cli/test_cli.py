@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from polyseek import api
+from polyseek.api import opening
 from polyseek.cli import diagnosis, entry, exits
 from polyseek.core import errors
 from polyseek.core.tuning import Calibration, Origin, Tuning
@@ -22,7 +22,7 @@ from polyseek.testing import FakeEncoder
 def cli(tmp_path, monkeypatch, capsys):
     """Runs a command in a folder of its own; gives exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: FakeEncoder())
+    monkeypatch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["polyseek", *map(str, words)])
@@ -57,8 +57,8 @@ def shared(tmp_path_factory):
     (folder / "tool.exe").write_bytes(b"x")
     (root / "empty").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "_load_encoder", lambda name, settings: FakeEncoder())
-        api.open(root / ".polyseek", resident=False).add(folder)
+        patch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
+        opening.open(root / ".polyseek", resident=False).add(folder)
     return root
 
 
@@ -279,7 +279,7 @@ def test_doctor_exits_with_4_when_towers_share_no_space(cli, indexed, monkeypatc
                 return rows
             return Embeddings(shared=rows.shared[:, ::-1].copy(), tower=rows.tower)
 
-    monkeypatch.setattr(api, "_load_encoder", lambda name, settings: Mismatched())
+    monkeypatch.setattr(opening, "load_encoder", lambda name, settings: Mismatched())
     code, out, _ = cli("doctor")
     assert code == exits.UNHEALTHY == 4
     assert "towers share no space" in out

@@ -3,7 +3,7 @@
 import os
 import time
 
-from polyseek import api
+from polyseek.api import opening
 from polyseek.cli import main
 from polyseek.testing import FakeEncoder
 
@@ -17,5 +17,5 @@ class SlowFakeEncoder(FakeEncoder):
 
 
 if __name__ == "__main__":
-    api._load_encoder = lambda name, settings: SlowFakeEncoder()
+    opening.load_encoder = lambda name, settings: SlowFakeEncoder()
     main()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import polyseek
-from polyseek import api
+from polyseek.api import opening
 from polyseek.core.types import Embeddings, Modality
 from polyseek.evaluate.diagnosis import Verdict
 from polyseek.evaluate.probes import TEXTS, pictures
@@ -36,7 +36,7 @@ def test_the_default_encoder_is_healthy(location):
 
 
 def test_a_text_tower_of_another_model_is_found(location, monkeypatch):
-    load = api._load_encoder
+    load = opening.load_encoder
 
     class Mismatched:
         def __init__(self, encoder):
@@ -49,7 +49,7 @@ def test_a_text_tower_of_another_model_is_found(location, monkeypatch):
             turned = np.roll(rows.shared, 100, axis=1) * (-1) ** np.arange(rows.shared.shape[1])
             return Embeddings(shared=turned.astype(np.float32), tower=rows.tower)
 
-    monkeypatch.setattr(api, "_load_encoder", lambda *given: Mismatched(load(*given)))
+    monkeypatch.setattr(opening, "load_encoder", lambda *given: Mismatched(load(*given)))
     found = polyseek.open(location, resident=False).doctor()
     assert found["towers"].verdict is Verdict.FAILURE
     assert found["towers"].figures["text-image"]["by_chance"] > 0.002

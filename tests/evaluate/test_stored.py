@@ -6,7 +6,8 @@ import pytest
 from patients import COLOURS, IMAGE, TEXT, Altered, fake_collection, rotated, store_of, subject_of
 from PIL import Image
 
-from polyseek.core.types import Query, Role
+from polyseek.core.hits import Query
+from polyseek.core.types import Role
 from polyseek.evaluate.diagnosis import Verdict
 from polyseek.evaluate.stored import check_stored
 from polyseek.testing import FakeEncoder

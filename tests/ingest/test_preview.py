@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from made_documents import made_pdf
-from polyseek.core.types import Hit, Modality, Span, SpanUnit
+from polyseek.core.hits import Hit
+from polyseek.core.types import Modality, Span, SpanUnit
 from polyseek.ingest.decoders import pdf
 from polyseek.ingest.preview import CLIP_HEIGHT, CLIP_S, THUMBNAIL_SIDE, preview
 
@@ -134,7 +135,9 @@ def test_only_the_page_that_was_found_is_drawn(tmp_path, monkeypatch):
     path.write_bytes(made_pdf(*([f"Page {number}"] for number in range(1, 31))))
     drawn = []
     draw = pdf._picture
-    monkeypatch.setattr(pdf, "_picture", lambda page, side: (drawn.append(page), draw(page, side))[1])
+    monkeypatch.setattr(
+        pdf, "_picture", lambda page, side: (drawn.append(page), draw(page, side))[1]
+    )
     span = Span(unit=SpanUnit.PAGE, start=30, end=31)
     found = replace(hit(path, Modality.IMAGE), span=span)
     assert preview(found).mime == "image/jpeg"

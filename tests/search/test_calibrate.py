@@ -7,16 +7,14 @@ import pytest
 
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import InvalidFilterError, QueryError
+from polyseek.core.hits import Candidates, Hit, Query
 from polyseek.core.tuning import Calibration, Defaults, Origin, Tuning
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
-    Candidates,
     Embeddings,
-    Hit,
     Manifest,
     Modality,
-    Query,
     Segment,
     SegmentBatch,
     Span,

@@ -1,4 +1,5 @@
-from polyseek.core.types import Hit, Modality
+from polyseek.core.hits import Hit
+from polyseek.core.types import Modality
 from polyseek.search.fuse import reciprocal_rank
 
 

@@ -1,6 +1,7 @@
 """Segments of one asset become one hit, with its best places."""
 
-from polyseek.core.types import Hit, Modality, Span, SpanUnit
+from polyseek.core.hits import Hit
+from polyseek.core.types import Modality, Span, SpanUnit
 from polyseek.search.group import MAX_MOMENTS, by_asset
 
 

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from polyseek.core.hits import Hit
+from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Calibration, Origin
-from polyseek.core.types import Coverage, Hit, Modality, Space, Span, SpanUnit
+from polyseek.core.types import Modality, Space, Span, SpanUnit
 from polyseek.search.results import PlanStep, Results
 
 PICTURE = Hit(
@@ -57,11 +59,16 @@ def results(*hits, **given):
 
 def test_the_dictionary_is_the_documented_one():
     answer = results(
-        PICTURE, PASSAGE, timings_ms={"encode": 1.23456, "total": 2.0}, plan=[STEP]
+        PICTURE,
+        PASSAGE,
+        nearest=0.925,
+        timings_ms={"encode": 1.23456, "total": 2.0},
+        plan=[STEP],
     ).to_dict()
     assert answer == {
         "query": "a red car",
         "no_match": False,
+        "nearest": 0.925,
         "hits": [
             {
                 "rank": 1,

@@ -9,13 +9,13 @@ from PIL import Image
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import InvalidFilterError, QueryError
 from polyseek.core.filters import parse
+from polyseek.core.hits import Query
+from polyseek.core.reports import Coverage
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
-    Coverage,
     Manifest,
     Modality,
-    Query,
     Role,
     Segment,
     SegmentBatch,

@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from polyseek.core.types import Clip, Coverage, Hit, Modality, Moment, Span, SpanUnit
+from polyseek.core.hits import Clip, Hit, Moment
+from polyseek.core.reports import Coverage
+from polyseek.core.types import Modality, Span, SpanUnit
 from polyseek.search.results import Results
 from polyseek.search.sheet import page
 

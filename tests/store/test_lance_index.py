@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from polyseek.core.filters import Comparison, Operator
+from polyseek.core.hits import Retrieval
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
     Embeddings,
     Manifest,
     Modality,
-    Retrieval,
     Segment,
     SegmentBatch,
     Space,

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from polyseek.core.types import Progress, ProgressCallback
+from polyseek.core.reports import Progress, ProgressCallback
 
 _BYTES = "download"
 """The stage that counts bytes."""

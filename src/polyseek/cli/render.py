@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from polyseek.api import Status
+from polyseek.core.hits import Hit
+from polyseek.core.reports import Failure, IngestReport
 from polyseek.core.tuning import Calibration, Tuning
-from polyseek.core.types import AssetStatus, Failure, Hit, IngestReport, Modality
+from polyseek.core.types import AssetStatus, Modality
 from polyseek.search.results import Results
 
 SHOWN_FAILURES = 10
@@ -95,7 +97,9 @@ def _verdict(found: Results) -> str:
         return "Nothing found: nothing in the collection passes the modality and the filter."
     if found.hits:
         return "Nothing found. The nearest, which are probably not what you look for:"
-    return "Nothing found that is probable enough (--all shows the nearest)."
+    if found.nearest is None:
+        return "Nothing found (--all shows the nearest)."
+    return f"Nothing found. The nearest is only {found.nearest:.0%} probable (--all shows it)."
 
 
 def paths(found: Results) -> None:

@@ -25,7 +25,7 @@ from polyseek.core.errors import ChecksumError, ConfigError, MissingExtraError, 
 
 if TYPE_CHECKING:  # they import NumPy, and asking the cache must be instant
     from polyseek.core.config import Settings
-    from polyseek.core.types import ProgressCallback
+    from polyseek.core.reports import ProgressCallback
 
 _BLOCK = 1024 * 1024
 _reporter: ContextVar[ProgressCallback | None] = ContextVar("_reporter", default=None)

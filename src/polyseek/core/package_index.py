@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from polyseek.core.errors import ConfigError, ModelLoadError
-from polyseek.core.types import Progress, ProgressCallback
+from polyseek.core.reports import Progress, ProgressCallback
 
 DEFAULT_INDEX = "https://pypi.org/simple/"
 _SECTIONS = ("global", "install", "download")

@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
+from polyseek.core.hits import Candidates, HubCorrection, Retrieval
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
 from polyseek.core.types import (
     Asset,
     AssetCounts,
     AssetRecord,
-    Candidates,
     Embeddings,
     EncoderInfo,
     Floats,
-    HubCorrection,
     Line,
     Manifest,
     Media,
     Modality,
     Prepared,
-    Retrieval,
     Role,
     Segment,
     SegmentBatch,

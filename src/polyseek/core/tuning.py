@@ -11,14 +11,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.types import Embeddings, Floats, Modality
+from polyseek.core.types import AssetCounts, Embeddings, Floats, Modality, by_modality
 
 Numbers: TypeAlias = "NDArray[np.floating]"
 Pair: TypeAlias = "tuple[Modality, Modality]"
 """Modality of the query, modality of the segments."""
 
-FALSE_HITS = 0.05
+FALSE_HITS = 0.1
 """Share of the queries without an answer that may find something in a modality all the same."""
+
+GROWTH = 1.5
+"""A collection that has grown by this factor since it was tuned should be tuned again."""
 
 
 class Origin(StrEnum):
@@ -192,6 +195,16 @@ def cohort_match(queries: Floats, cohort: Floats) -> Floats:
     best = np.partition(cosines, cosines.shape[1] - nearest, axis=1)[:, -nearest:]
     match: Floats = best.mean(axis=1)
     return match
+
+
+def outgrown(tuning: Tuning, counts: AssetCounts) -> dict[Modality, tuple[int, int]]:
+    """Assets when it was tuned and now, of modalities that have grown too much since."""
+    then = tuning.fitted_assets
+    return {
+        modality: (then.get(modality, 0), now)
+        for modality, now in by_modality(counts).items()
+        if now > GROWTH * then.get(modality, 0)
+    }
 
 
 def _pair(name: str) -> Pair:

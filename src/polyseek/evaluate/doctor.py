@@ -6,7 +6,8 @@ from collections.abc import Callable
 from time import perf_counter
 
 from polyseek.core.protocols import Encoder, ScoreScale, StoreReader
-from polyseek.core.types import Embeddings, Progress, ProgressCallback
+from polyseek.core.reports import Progress, ProgressCallback
+from polyseek.core.types import Embeddings
 from polyseek.evaluate.diagnosis import Check, Diagnosis
 from polyseek.evaluate.gap import check_gap
 from polyseek.evaluate.hubness import check_hubs

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polyseek.core.hits import Candidates
 from polyseek.core.tuning import Pair
-from polyseek.core.types import Candidates, Modality, Space
+from polyseek.core.types import Modality, Space
 from polyseek.evaluate.diagnosis import Check, Figure, Verdict, worst
 from polyseek.evaluate.subject import Subject, space_of, vectors
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from polyseek.core.protocols import StoreReader
-from polyseek.core.tuning import Tuning
+from polyseek.core.tuning import outgrown
 from polyseek.core.types import AssetStatus, Floats, Modality, Role
 from polyseek.evaluate.diagnosis import Check, Figure, Verdict
 from polyseek.evaluate.probes import probes_of
 from polyseek.evaluate.subject import Subject, name_of, some
-
-GROWTH = 1.5
-"""A collection that has grown this much since it was fitted should be fitted again."""
 
 TUNABLE_ROWS = 50
 MOSTLY_UNREAD = 0.5
@@ -70,7 +65,15 @@ def check_tuning(subject: Subject) -> Check:
     tuning = subject.store.tuning
     missing = _uncalibrated(subject)
     unbiased = _unbiased(subject)
-    grown = _grown(subject.store, tuning) if tuning else {}
+    grown = (
+        {
+            str(modality): sizes
+            for modality, sizes in outgrown(tuning, subject.store.counts()).items()
+            if sizes[1] >= TUNABLE_ROWS
+        }
+        if tuning
+        else {}
+    )
     large = any(n >= TUNABLE_ROWS for m, n in subject.rows.items() if m is not Modality.AUDIO)
     notes = [f"{name}: no calibration, so mixed lists take turns" for name in missing]
     notes += [f"{name}: {n:,} segments without a hub bias" for name, n in unbiased.items()]
@@ -168,16 +171,3 @@ def _unbiased(subject: Subject) -> dict[str, int]:
             if lacking:
                 found[f"{query} -> {target}"] = lacking
     return found
-
-
-def _grown(store: StoreReader, tuning: Tuning) -> Mapping[str, tuple[int, int]]:
-    """Assets by modality when it was tuned and now, where that has changed much."""
-    now: dict[Modality, int] = {}
-    for (_, modalities), n in store.counts().items():
-        for modality in modalities:
-            now[modality] = now.get(modality, 0) + n
-    return {
-        str(modality): (before, n)
-        for modality, n in now.items()
-        if n > GROWTH * (before := tuning.fitted_assets.get(modality, 0)) and n >= TUNABLE_ROWS
-    }

@@ -9,17 +9,13 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from polyseek.core.hits import Candidates, Hit, HubCorrection, Query, Retrieval
 from polyseek.core.protocols import Encoder, ScoreScale, StoreReader
 from polyseek.core.tuning import Pair
 from polyseek.core.types import (
-    Candidates,
     Embeddings,
     Floats,
-    Hit,
-    HubCorrection,
     Modality,
-    Query,
-    Retrieval,
     Role,
     Segment,
     SegmentBatch,

@@ -12,17 +12,10 @@ from types import FrameType
 
 from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import AssetError
+from polyseek.core.hits import HubBiases
 from polyseek.core.protocols import Encoder, Source, Store
-from polyseek.core.types import (
-    AssetRecord,
-    AssetStatus,
-    Failure,
-    HubBiases,
-    IngestReport,
-    Progress,
-    ProgressCallback,
-    SegmentBatch,
-)
+from polyseek.core.reports import Failure, IngestReport, Progress, ProgressCallback
+from polyseek.core.types import AssetRecord, AssetStatus, SegmentBatch
 from polyseek.ingest.batch import Batcher, Lent, lent
 from polyseek.ingest.decode import Part, toolbox
 from polyseek.ingest.plan import Plan, failed_record, make_plan

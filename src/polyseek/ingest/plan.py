@@ -9,14 +9,8 @@ from functools import cache
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, EmptySourceError
 from polyseek.core.protocols import Source
-from polyseek.core.types import (
-    Asset,
-    AssetRecord,
-    AssetStatus,
-    Failure,
-    Progress,
-    ProgressCallback,
-)
+from polyseek.core.reports import Failure, Progress, ProgressCallback
+from polyseek.core.types import Asset, AssetRecord, AssetStatus
 from polyseek.ingest.decode import decoders, no_decoder, suffix_of
 from polyseek.ingest.marks import Marks, marked, unchanged
 

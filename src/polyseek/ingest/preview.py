@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from polyseek.core.errors import AssetError
-from polyseek.core.types import Asset, Clip, Hit, Modality, Span
+from polyseek.core.hits import Clip, Hit
+from polyseek.core.types import Asset, Modality, Span
 from polyseek.ingest.decode import decoder_for, decoders
 from polyseek.ingest.decoders.container import origin_s
 from polyseek.ingest.decoders.pdf import PdfDecoder, page_picture

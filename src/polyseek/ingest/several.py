@@ -12,8 +12,10 @@ from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import ConfigError, EmptySourceError, SourceNotFoundError
+from polyseek.core.hits import HubBiases
 from polyseek.core.protocols import Encoder, Store
-from polyseek.core.types import AssetStatus, Failure, HubBiases, IngestReport, ProgressCallback
+from polyseek.core.reports import Failure, IngestReport, ProgressCallback
+from polyseek.core.types import AssetStatus
 from polyseek.ingest.pipeline import ingest
 from polyseek.ingest.sources.files import FileSource
 

@@ -16,8 +16,9 @@ from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 from polyseek.core.errors import DecodeError, QueryError
+from polyseek.core.hits import Query
 from polyseek.core.texts import well_formed
-from polyseek.core.types import Asset, Modality, Query
+from polyseek.core.types import Asset, Modality
 from polyseek.ingest.decode import decoder_for, decoders, segmenters
 
 TEXT_PREFIX = "text:"

@@ -9,15 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyseek.core.protocols import Store
+from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Calibration, Defaults, Origin, Pair, Tuning, cohort_match
-from polyseek.core.types import (
-    Embeddings,
-    Floats,
-    Modality,
-    Progress,
-    ProgressCallback,
-    by_modality,
-)
+from polyseek.core.types import Embeddings, Floats, Modality, by_modality
 from polyseek.learn.calibration import Examples, examples, fit, match_probability, refit, separation
 from polyseek.learn.hub import hub_bias
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polyseek.core.hits import Candidates, HubCorrection
 from polyseek.core.tuning import Calibration, Defaults, Numbers, Pair, Tuning, cohort_match
-from polyseek.core.types import Candidates, Floats, HubCorrection
+from polyseek.core.types import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from operator import attrgetter
 
 import numpy as np
 
+from polyseek.core.hits import Hit
 from polyseek.core.tuning import Numbers
-from polyseek.core.types import Hit
 
 RRF_K = 60
 

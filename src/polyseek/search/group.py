@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from polyseek.core.types import Hit, Moment, SpanUnit
+from polyseek.core.hits import Hit, Moment
+from polyseek.core.types import SpanUnit
 
 MAX_MOMENTS = 3
 MAX_OVERLAP = 0.5

@@ -11,21 +11,11 @@ import numpy as np
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import Filter, check, parse
+from polyseek.core.hits import Hit, Query, Retrieval
 from polyseek.core.protocols import Encoder, StoreReader
+from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Calibration, Defaults, Numbers
-from polyseek.core.types import (
-    AssetCounts,
-    AssetStatus,
-    Coverage,
-    Embeddings,
-    Floats,
-    Hit,
-    Modality,
-    Query,
-    Retrieval,
-    Role,
-    Space,
-)
+from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role, Space
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.fuse import by_probability, reciprocal_rank
 from polyseek.search.group import asset_key, assets_first, by_asset
@@ -84,11 +74,13 @@ def search(
     ]  # fmt: skip
     retrieved = perf_counter()
     hits, matched = _merge(rankings, options)
+    known = [float(r.probabilities[0]) for r in rankings if r.probabilities is not None]
     finished = perf_counter()
     return Results(
         query=query.label,
         hits=tuple(hits),
         no_match=not matched,
+        nearest=max(known, default=None),
         coverage=coverage(counts),
         plan=tuple(ranking.step for ranking in rankings),
         timings_ms={

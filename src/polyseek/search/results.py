@@ -8,8 +8,10 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, TypeAlias, overload
 
+from polyseek.core.hits import Clip, Hit
+from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Calibration
-from polyseek.core.types import Clip, Coverage, Hit, MetadataValue, Modality, Space, Span, SpanUnit
+from polyseek.core.types import MetadataValue, Modality, Space, Span, SpanUnit
 
 Preview: TypeAlias = Callable[[Hit], "Clip | None"]
 """Makes a small copy of a hit, or None where there is nothing to look at or listen to."""
@@ -48,6 +50,7 @@ class Results(Sequence[Hit]):
         query: The query as shown to people.
         hits: Best first, ranks from 1; most probable first where probabilities are known.
         no_match: Nothing in the collection is probable enough to be what was looked for.
+        nearest: Probability of the most probable segment, shown or not; None where not known.
         coverage: Assets searched, failed and still pending.
         plan: One step per target modality.
         timings_ms: Wall time by stage, in milliseconds.
@@ -58,6 +61,7 @@ class Results(Sequence[Hit]):
     hits: Sequence[Hit]
     coverage: Coverage
     no_match: bool = False
+    nearest: float | None = None
     plan: Sequence[PlanStep] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     preview: Preview | None = field(default=None, compare=False, repr=False)
@@ -80,6 +84,7 @@ class Results(Sequence[Hit]):
         answer: dict[str, Any] = {
             "query": self.query,
             "no_match": self.no_match,
+            "nearest": _rounded(self.nearest),
             "hits": [_hit_dict(hit) for hit in self.hits],
             "coverage": {
                 "searched": self.coverage.searched,

@@ -6,7 +6,7 @@ from base64 import b64encode
 from html import escape
 from urllib.parse import unquote, urlsplit
 
-from polyseek.core.types import Clip, Hit
+from polyseek.core.hits import Clip, Hit
 from polyseek.search.results import Results
 
 _LINKED = frozenset({"file", "http", "https"})  # a browser would run a `javascript:` link

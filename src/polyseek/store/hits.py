@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from polyseek.core.types import Floats, Hit, HubCorrection, MetadataValue, Modality
+from polyseek.core.hits import Hit, HubCorrection
+from polyseek.core.types import Floats, MetadataValue, Modality
 from polyseek.store.layout import HUB_COLUMN, field_of, from_storage, span_of
 from polyseek.store.metadata import load_clashing
 

@@ -19,17 +19,16 @@ from polyseek.core.errors import (
     StoreError,
 )
 from polyseek.core.filters import FieldType, Filter, check
+from polyseek.core.hits import Candidates, Retrieval
 from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
     AssetRecord,
     AssetStatus,
-    Candidates,
     Embeddings,
     Floats,
     Manifest,
     Modality,
-    Retrieval,
     Segment,
     SegmentBatch,
     Space,

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from polyseek.core.types import Floats, Retrieval, Space
+from polyseek.core.hits import Retrieval
+from polyseek.core.types import Floats, Space
 from polyseek.store import layout, recall
 from polyseek.store.scan import exact_scores
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from polyseek.core.filters import Filter
-from polyseek.core.types import Candidates, HubCorrection, Retrieval
+from polyseek.core.hits import Candidates, HubCorrection, Retrieval
 from polyseek.store import lance_index, layout
 from polyseek.store.filter_sql import to_sql
 from polyseek.store.hits import hits_from_arrow

@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 
 from polyseek.core.filters import FieldType
+from polyseek.core.hits import HubCorrection
 from polyseek.core.texts import well_formed
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
     Embeddings,
     Floats,
-    HubCorrection,
     Manifest,
     Modality,
     SegmentBatch,

@@ -13,19 +13,16 @@ import numpy as np
 
 from polyseek.core.errors import CollectionBusyError, DimensionError
 from polyseek.core.filters import FieldType, check
+from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval
 from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
     AssetRecord,
-    Candidates,
     Embeddings,
     Floats,
-    Hit,
-    HubCorrection,
     Manifest,
     MetadataValue,
     Modality,
-    Retrieval,
     Segment,
     SegmentBatch,
     Space,

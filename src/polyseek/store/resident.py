@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from polyseek.core.filters import Filter
-from polyseek.core.types import Candidates, Floats, HubCorrection, Modality, Retrieval, Space
+from polyseek.core.hits import Candidates, HubCorrection, Retrieval
+from polyseek.core.types import Floats, Modality, Space
 from polyseek.store import layout, recall
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow

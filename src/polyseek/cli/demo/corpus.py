@@ -8,7 +8,8 @@ from pathlib import Path
 
 from polyseek.core.artifacts import Artifact, ensure_all
 from polyseek.core.config import Settings
-from polyseek.core.types import Modality, ProgressCallback
+from polyseek.core.reports import ProgressCallback
+from polyseek.core.types import Modality
 
 CREDITS = """
 Pictures, from the scikit-image and scikit-learn wheels: astronaut (NASA), rocket (SpaceX), Hubble
@@ -19,7 +20,7 @@ restrictions. Pavilion (danielbuechele) and dahlia (vultilion): CC BY 2.0. From 
 sounds (Kenney, CC0) and the Earth at night (NASA, public domain). Texts: polyseek."""
 
 SEARCHES: list[tuple[str, str, Modality | None]] = [
-    ("text -> image", "a hot drink on a wooden table", Modality.IMAGE),
+    ("text -> image", "a hot drink in a cup", Modality.IMAGE),
     ("text -> image", "a rocket on its launch pad at night", Modality.IMAGE),
     ("image -> text", "./pictures/chelsea.png", Modality.TEXT),
     ("image -> text", "./pictures/astronaut.png", Modality.TEXT),

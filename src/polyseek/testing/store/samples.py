@@ -11,19 +11,17 @@ from numpy.typing import NDArray
 
 from polyseek.core import filters
 from polyseek.core.filters import Filter
+from polyseek.core.hits import Candidates, Hit, Retrieval
 from polyseek.core.protocols import Store
 from polyseek.core.types import (
     AssetCounts,
     AssetRecord,
     AssetStatus,
-    Candidates,
     Embeddings,
     Floats,
-    Hit,
     Manifest,
     Metadata,
     Modality,
-    Retrieval,
     Segment,
     SegmentBatch,
     Space,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from polyseek.core.errors import DimensionError, InvalidFilterError
+from polyseek.core.hits import Candidates
 from polyseek.core.protocols import Store
-from polyseek.core.types import Candidates, Floats, Modality, Space
+from polyseek.core.types import Floats, Modality, Space
 from polyseek.testing.store.samples import (
     DIM,
     IMAGE,

@@ -8,18 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from polyseek.core.hits import Candidates, HubCorrection, Retrieval
 from polyseek.core.protocols import Store
 from polyseek.core.tuning import Calibration, Origin, Tuning
-from polyseek.core.types import (
-    Candidates,
-    Embeddings,
-    Floats,
-    HubCorrection,
-    Modality,
-    Retrieval,
-    SegmentBatch,
-    Space,
-)
+from polyseek.core.types import Embeddings, Floats, Modality, SegmentBatch, Space
 from polyseek.testing.store.samples import (
     DIM,
     IMAGE,

@@ -1,52 +1,34 @@
-"""Collections: the public face that wires the rooms together."""
+"""Collections: what is in them and what can be done with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from polyseek.api.options import modalities_of, options_of
+from polyseek.api.tuner import Tuner
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
-from polyseek.core.config import IndexOptions, SearchOptions, Settings, resolve_settings
+from polyseek.core.config import IndexOptions, SearchOptions, Settings
 from polyseek.core.errors import (
     AssetError,
-    CollectionBusyError,
-    CollectionNotFoundError,
-    ConfigError,
-    IncompatibleCollectionError,
     QueryError,
     SourceNotFoundError,
-    StoreError,
 )
 from polyseek.core.filters import FieldType
+from polyseek.core.hits import Clip, Hit, Query
 from polyseek.core.protocols import Encoder, Store
+from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
-    Clip,
-    Embeddings,
-    EncoderInfo,
-    Failure,
-    Floats,
-    Hit,
-    IngestReport,
-    Manifest,
     Modality,
-    ProgressCallback,
-    Query,
     by_modality,
 )
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
-
-FORMAT_VERSION = 1
-DEFAULT_ENCODER = "mini"
-OUTGROWN = 1.5
-"""A tuned collection that has grown by this factor is tuned again when it is added to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +74,7 @@ class Collection:
         self._settings = settings
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
+        self._tuner = Tuner(store=store, encoder=encoder, defaults=self._defaults)
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
@@ -125,17 +108,17 @@ class Collection:
         """
         from polyseek.ingest.several import given, ingest_all
 
-        chosen = given(sources, _options(IndexOptions, options))
+        chosen = given(sources, options_of(IndexOptions, options))
         report = ingest_all(
             chosen,
             encoder=self._encoder,
             store=self._store,
-            hub_biases=self._hub_biases,
+            hub_biases=self._tuner.hub_biases,
             progress=progress,
             settings=self._settings,
         )
-        if not report.interrupted and self._outgrown():
-            self._tune(self._store.tuning.bank if self._store.tuning else (), progress)
+        if not report.interrupted and self._tuner.outgrown():
+            self._tuner.tune_again(progress)
         return report
 
     def remove(self, *paths: str | Path) -> int:
@@ -197,7 +180,7 @@ class Collection:
         from polyseek.ingest.term import read_query
         from polyseek.search.pipeline import search
 
-        only = _modalities(modalities)
+        only = modalities_of(modalities)
         if filter is not None:
             check(parse(filter), self.fields())
         return search(
@@ -235,7 +218,7 @@ class Collection:
         """
         from polyseek.learn.bank import read_bank
 
-        return self._tune(read_bank(bank) if bank is not None else (), progress)
+        return self._tuner.tune(read_bank(bank) if bank is not None else (), progress)
 
     def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
         """Check the encoder, the stored vectors and what a search makes of them; changes nothing.
@@ -257,7 +240,7 @@ class Collection:
                 location=self.location,
                 encoder=self._encoder,
                 scale=Calibrator(defaults=self._defaults, tuning=tuning),
-                bank=self._query_bank(tuning.bank if tuning else (), brief=True) if reads else None,
+                bank=self._tuner.bank(brief=True) if reads else None,
                 read=_read,
                 progress=progress,
             )
@@ -281,181 +264,10 @@ class Collection:
             failures=list(self._failures()),
         )
 
-    def _tune(self, texts: Sequence[str], progress: ProgressCallback | None) -> Tuning:
-        from polyseek.learn.tune import tune
-
-        with reporting(progress), self._store.writing():
-            queries = self._query_bank(texts)
-            tuning = tune(
-                self._store, bank=queries, texts=texts, defaults=self._defaults, progress=progress
-            )
-            self._store.optimize()
-        self.__dict__.pop("_bank", None)  # the next segments are compared with this one
-        return tuning
-
-    def _outgrown(self) -> bool:
-        """Whether the collection was tuned when it was much smaller."""
-        tuning = self._store.tuning
-        if tuning is None:
-            return False
-        now, then = by_modality(self._store.counts()), tuning.fitted_assets
-        return any(count > OUTGROWN * then.get(modality, 0) for modality, count in now.items())
-
-    def _query_bank(self, texts: Sequence[str], *, brief: bool = False) -> Embeddings:
-        """The user's own bank, else the one that ships with the encoder, else the generic one.
-
-        What has to be embedded for it is a sample if `brief`.
-        """
-        from polyseek.learn.bank import embed_bank, generic_queries, sample_of
-
-        if not texts and self._defaults:
-            return self._defaults.bank
-        chosen = texts or generic_queries()
-        return embed_bank(sample_of(chosen) if brief else chosen, self._encoder)
-
-    @cached_property
-    def _bank(self) -> Embeddings | None:
-        """The bank that new segments get their hub bias from; None while there is none."""
-        tuning = self._store.tuning
-        if tuning is None and self._defaults is None:
-            return None
-        return self._query_bank(tuning.bank if tuning else ())
-
-    def _hub_biases(self, modality: Modality, rows: Embeddings) -> Mapping[Modality, Floats]:
-        from polyseek.learn.hub import hub_bias
-
-        if self._bank is None:
-            return {}
-        same = modality is Modality.TEXT
-        bank = self._bank.tower if same else self._bank.shared
-        return {Modality.TEXT: hub_bias(rows.tower if same else rows.shared, bank)}
-
     def _failures(self) -> Iterator[Failure]:
         for record in self._store.records():
             if record.reason:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)
-
-
-def open(  # noqa: A001 - polyseek.open reads like gzip.open
-    location: str | Path | None = None,
-    *,
-    encoder: str | None = None,
-    create: bool = True,
-    resident: bool = True,
-    settings: Settings | None = None,
-) -> Collection:
-    """Open a collection, or create it when there is none.
-
-    Args:
-        location: Folder of the collection; defaults to ``./.polyseek`` (``POLYSEEK_COLLECTION``).
-        encoder: Encoder of a new collection (default ``mini``); for an existing one it must be
-            the encoder the collection was made with.
-        create: Whether to create a missing collection.
-        resident: Search a copy in memory (for long-lived processes) instead of asking the store.
-        settings: Defaults to `polyseek.toml` and the environment.
-
-    Raises:
-        CollectionNotFoundError: There is none and `create` is False.
-        IncompatibleCollectionError: It was made with another encoder or a newer format.
-    """
-    settings = settings or resolve_settings()
-    where = str(Path(location or settings.collection).expanduser())
-    backend = plugins.load("store", "lance")
-    try:
-        store: Store = backend.open(where, resident=resident)
-    except CollectionNotFoundError:
-        if not create:
-            raise
-        _create(backend, where, encoder or DEFAULT_ENCODER, settings)
-        store = backend.open(where, resident=resident)
-    name = store.manifest.encoder
-    if encoder not in (None, name):
-        raise IncompatibleCollectionError(
-            f"{where}: made with encoder '{name}', not '{encoder}'; leave the encoder out, "
-            "or index into another collection with -c"
-        )
-    chosen = _load_encoder(name, settings)
-    check_manifest(where, store.manifest, chosen.info)
-    return Collection(where, store=store, encoder=chosen, settings=settings)
-
-
-def open_to_index(
-    location: str | Path | None,
-    *sources: str | Path,
-    encoder: str | None = None,
-    **options: Any,
-) -> Collection:
-    """Open a collection, or create it when all is well and there is something to put into it.
-
-    Args:
-        location: Folder of the collection.
-        sources: What will be indexed.
-        encoder: As in `open`.
-        options: As in `Collection.add`.
-
-    Raises:
-        SourceError: A source is missing or unreadable, or a new collection would stay empty.
-        ConfigError: An option is wrong, or what it asks for is not installed.
-    """
-    from polyseek.ingest.recognise import recognisers
-    from polyseek.ingest.several import given, nothing_in
-
-    chosen = given(sources, _options(IndexOptions, options))
-    try:
-        return open(location, encoder=encoder, create=False, resident=False)
-    except CollectionNotFoundError:
-        if chosen.hold_nothing():
-            raise nothing_in(sources) from None
-        recognisers(chosen.options, ())
-    return open(location, encoder=encoder, resident=False)
-
-
-def _create(backend: Any, where: str, encoder: str, settings: Settings) -> None:
-    """Make a collection, unless another process is faster."""
-    info = _load_encoder(encoder, settings).info
-    try:
-        backend.create(where, manifest_of(info))
-    except CollectionBusyError:
-        raise
-    except StoreError:
-        with suppress(CollectionNotFoundError):
-            backend.open(where)
-            return
-        raise
-
-
-def manifest_of(info: EncoderInfo) -> Manifest:
-    """The manifest of a new collection for this encoder."""
-    return Manifest(
-        format_version=FORMAT_VERSION,
-        encoder=info.name,
-        revision=info.revision,
-        dim=info.dim,
-        tower_dims={modality: tower.dim for modality, tower in info.towers.items()},
-        checksums=dict(info.checksums),
-    )
-
-
-def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
-    """Refuse to mix embeddings of two encoders.
-
-    Raises:
-        IncompatibleCollectionError: Anything that decides the embeddings differs.
-    """
-    expected = manifest_of(info)
-    for name in ("revision", "dim", "tower_dims", "checksums"):
-        made, now = getattr(manifest, name), getattr(expected, name)
-        if made == now:
-            continue
-        if name == "checksums":
-            files = sorted(f for f in {**made, **now} if made.get(f) != now.get(f))
-            difference = f"with other files ({', '.join(files)}) than this polyseek has"
-        else:
-            difference = f"of {name} {made}, this polyseek has {now}"
-        raise IncompatibleCollectionError(
-            f"{where}: made with encoder '{info.name}' {difference}; index the source into a new "
-            "collection with -c"
-        )
 
 
 def _read(uri: str) -> Query | None:
@@ -476,26 +288,3 @@ def clip(hit: Hit) -> Clip | None:
     from polyseek.ingest.preview import preview
 
     return preview(hit)
-
-
-def _load_encoder(name: str, settings: Settings) -> Encoder:
-    load: Callable[[Settings], Encoder] = plugins.load("encoder", name)
-    return load(settings)
-
-
-def _options(kind: type[Any], given: Mapping[str, Any]) -> Any:
-    try:
-        return kind(**given)
-    except TypeError as error:
-        known = ", ".join(kind.__dataclass_fields__)
-        raise ConfigError(f"unknown option: {error}; known: {known}") from None
-
-
-def _modalities(names: Sequence[str]) -> tuple[Modality, ...]:
-    found = []
-    for name in [names] if isinstance(names, str) else names:
-        with suppress(ValueError):
-            found.append(Modality(name))
-            continue
-        raise ConfigError(f"unknown modality '{name}'; known: {', '.join(Modality)}")
-    return tuple(found)

@@ -1,0 +1,6 @@
+"""The public face that wires the rooms together."""
+
+from polyseek.api.collection import Collection, Status
+from polyseek.api.opening import open, open_to_index  # noqa: A004 - reads like gzip.open
+
+__all__ = ["Collection", "Status", "open", "open_to_index"]

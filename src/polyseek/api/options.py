@@ -1,0 +1,38 @@
+"""What callers give by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from polyseek.core.errors import ConfigError
+from polyseek.core.types import Modality
+
+
+def options_of(kind: type[Any], given: Mapping[str, Any]) -> Any:
+    """The options object of what a caller gave by name.
+
+    Raises:
+        ConfigError: An option is unknown.
+    """
+    try:
+        return kind(**given)
+    except TypeError as error:
+        known = ", ".join(kind.__dataclass_fields__)
+        raise ConfigError(f"unknown option: {error}; known: {known}") from None
+
+
+def modalities_of(names: Sequence[str]) -> tuple[Modality, ...]:
+    """Modalities by their names.
+
+    Raises:
+        ConfigError: One is unknown.
+    """
+    found = []
+    for name in [names] if isinstance(names, str) else names:
+        with suppress(ValueError):
+            found.append(Modality(name))
+            continue
+        raise ConfigError(f"unknown modality '{name}'; known: {', '.join(Modality)}")
+    return tuple(found)

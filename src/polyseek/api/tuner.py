@@ -1,0 +1,70 @@
+"""What is fitted to a collection: hub biases of its segments, and its calibrations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from polyseek.core.artifacts import reporting
+from polyseek.core.protocols import Encoder, Store
+from polyseek.core.reports import ProgressCallback
+from polyseek.core.tuning import Defaults, Tuning, outgrown
+from polyseek.core.types import Embeddings, Floats, Modality
+
+
+class Tuner:
+    """Fits a collection's tuning and applies its bank of queries to new segments."""
+
+    def __init__(self, *, store: Store, encoder: Encoder, defaults: Defaults | None) -> None:
+        self._store, self._encoder, self._defaults = store, encoder, defaults
+        self._bank: Embeddings | None = None
+
+    def tune(self, texts: Sequence[str], progress: ProgressCallback | None) -> Tuning:
+        """Fit everything anew, with a bank of these queries or, without any, the usual one."""
+        from polyseek.learn.tune import tune
+
+        with reporting(progress), self._store.writing():
+            queries = self._embedded(texts)
+            tuning = tune(
+                self._store, bank=queries, texts=texts, defaults=self._defaults, progress=progress
+            )
+            self._store.optimize()
+        self._bank = None  # the next segments are compared with this one
+        return tuning
+
+    def tune_again(self, progress: ProgressCallback | None) -> Tuning:
+        """The same with the bank of the last time."""
+        return self.tune(self._texts(), progress)
+
+    def outgrown(self) -> bool:
+        """Whether the collection was tuned when it was much smaller."""
+        tuning = self._store.tuning
+        return tuning is not None and bool(outgrown(tuning, self._store.counts()))
+
+    def bank(self, *, brief: bool = False) -> Embeddings:
+        """The embedded queries of the bank in use; what must be embedded is a sample if `brief`."""
+        return self._embedded(self._texts(), brief=brief)
+
+    def hub_biases(self, modality: Modality, rows: Embeddings) -> Mapping[Modality, Floats]:
+        """Hub biases of new segments, by modality of the query; see `core.hits.HubBiases`."""
+        from polyseek.learn.hub import hub_bias
+
+        if self._store.tuning is None and self._defaults is None:
+            return {}
+        if self._bank is None:
+            self._bank = self.bank()
+        same = modality is Modality.TEXT
+        queries = self._bank.tower if same else self._bank.shared
+        return {Modality.TEXT: hub_bias(rows.tower if same else rows.shared, queries)}
+
+    def _texts(self) -> Sequence[str]:
+        tuning = self._store.tuning
+        return tuning.bank if tuning else ()
+
+    def _embedded(self, texts: Sequence[str], *, brief: bool = False) -> Embeddings:
+        """The user's own bank, else the one that ships with the encoder, else the generic one."""
+        from polyseek.learn.bank import embed_bank, generic_queries, sample_of
+
+        if not texts and self._defaults:
+            return self._defaults.bank
+        chosen = texts or generic_queries()
+        return embed_bank(sample_of(chosen) if brief else chosen, self._encoder)
