@@ -107,7 +107,7 @@ def test_the_dictionary_is_the_documented_one():
         "coverage": {"searched": 7, "failed": 2, "pending": 1},
         "timings_ms": {"encode": 1.235, "total": 2.0},
     }
-    assert list(answer) == ["query", "no_match", "hits", "coverage", "timings_ms"]
+    assert list(answer) == ["query", "no_match", "nearest", "hits", "coverage", "timings_ms"]
     names = "rank id uri modality probability score hub_bias span text moments metadata"
     assert list(answer["hits"][0]) == names.split()
 
