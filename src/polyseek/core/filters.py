@@ -85,6 +85,17 @@ class Has:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """These words stand one after the other in the segment's texts; never unknown.
+
+    Attributes:
+        phrase: Words as `core.words.words` makes them, with one blank between.
+    """
+
+    phrase: str
+
+
+@dataclass(frozen=True, slots=True)
 class And:
     """All parts hold."""
 
@@ -105,7 +116,7 @@ class Not:
     part: Filter
 
 
-Filter: TypeAlias = "Comparison | In | IsNull | Like | Has | And | Or | Not"
+Filter: TypeAlias = "Comparison | In | IsNull | Like | Has | Words | And | Or | Not"
 
 
 def parse(text: str) -> Filter:
@@ -138,6 +149,8 @@ def check(condition: Filter, fields: Mapping[str, FieldType]) -> Filter:
             return Or(tuple(check(part, fields) for part in parts))
         case Not(part):
             return Not(check(part, fields))
+        case Words():
+            return condition
     kind = _field_type(condition.field, fields)
     match condition:
         case IsNull():
@@ -173,6 +186,8 @@ def field_names(condition: Filter) -> Iterator[str]:
                 yield from field_names(part)
         case Not(part):
             yield from field_names(part)
+        case Words():
+            return
         case _:
             yield condition.field
 

@@ -68,6 +68,22 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Words that are looked for, as `core.words.words` makes them.
+
+    Attributes:
+        exact: Words that count as they are.
+        fuzzy: Words that may differ by `core.words.edits_of` letters.
+    """
+
+    exact: Sequence[str] = ()
+    fuzzy: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.exact or self.fuzzy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """Another place in a hit's asset that matched; scores as in `Hit`."""
 
@@ -90,6 +106,7 @@ class Hit:
         probability: That it is relevant, 0 to 1: comparable across modalities. None where nothing
             was fitted for the query's and the segment's modality.
         hub_bias: Its mean cosine with queries in general; None where not known.
+        text_score: BM25 of the query's words in its texts; None where they have none of them.
         rank: Counts from 1.
         span: Where in the asset the segment lies; None for the whole asset.
         text: The words in it.
@@ -103,6 +120,7 @@ class Hit:
     score: float
     probability: float | None = None
     hub_bias: float | None = None
+    text_score: float | None = None
     rank: int = 0
     span: Span | None = None
     text: str | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
-from polyseek.core.hits import Candidates, HubCorrection, Retrieval
+from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
 from polyseek.core.types import (
     Asset,
@@ -195,6 +195,15 @@ class StoreReader(Protocol):
         Raises:
             InvalidFilterError: The filter names an unknown field or a value of another type.
             DimensionError: The vector has another length than the space.
+        """
+        ...
+
+    def search_text(self, terms: Terms, request: Retrieval) -> Candidates:
+        """Segments with any of these words, best first: by BM25 over all their texts.
+
+        Their `text_score` is the BM25, their `score` the cosine with the request's vector; rows
+        that have none of the words are no candidates. Fuzzy words may need `optimize` after a
+        write. Raises as `search` does.
         """
         ...
 

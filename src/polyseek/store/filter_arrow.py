@@ -22,9 +22,10 @@ from polyseek.core.filters import (
     Not,
     Operator,
     Or,
+    Words,
 )
 from polyseek.store.filter_rows import like_regex
-from polyseek.store.layout import column_of, to_storage
+from polyseek.store.layout import WORDS, column_of, to_storage
 
 _COMPARE = {
     Operator.EQ: "equal",
@@ -51,6 +52,11 @@ def _mask(condition: Filter, table: pa.Table) -> Any:
             return reduce(pc.or_kleene, (_mask(part, table) for part in parts))
         case Not(part):
             return pc.invert(_mask(part, table))
+        case Words(phrase):
+            if WORDS not in table.column_names:
+                return pa.array(np.zeros(len(table), bool))
+            inside = pc.match_substring(table[WORDS].combine_chunks(), f" {phrase} ")
+            return pc.fill_null(inside, fill_value=False)
     column = column_of(condition.field)
     if column not in table.column_names:
         everywhere = isinstance(condition, IsNull)

@@ -19,7 +19,11 @@ from polyseek.core.filters import (
     Not,
     Operator,
     Or,
+    Words,
 )
+
+WORDS = " words"
+"""Key under which a row has its stored words; no field is called so."""
 
 _COMPARE: Mapping[Operator, Callable[[Any, Any], bool]] = {
     Operator.EQ: operator.eq,
@@ -36,7 +40,7 @@ def matches(condition: Filter, row: Mapping[str, Any]) -> bool | None:
 
     Args:
         condition: A checked tree.
-        row: Typed values by field; missing fields are absent.
+        row: Typed values by field, and the words under `WORDS`; what is missing is absent.
     """
     match condition:
         case And(parts):
@@ -48,6 +52,8 @@ def matches(condition: Filter, row: Mapping[str, Any]) -> bool | None:
             return _negate(matches(part, row))
         case IsNull(field):
             return row.get(field) is None
+        case Words(phrase):
+            return f" {phrase} " in row.get(WORDS, "")
     value = row.get(condition.field)
     if value is None:
         return None

@@ -16,8 +16,9 @@ from polyseek.core.filters import (
     Literal,
     Not,
     Or,
+    Words,
 )
-from polyseek.store.layout import column_of
+from polyseek.store.layout import WORDS, column_of
 
 _UNKNOWN = "CAST(NULL AS BOOLEAN)"
 
@@ -63,7 +64,12 @@ def _fails(condition: Filter, columns: Collection[str]) -> str:
             return f"NOT ({_leaf(condition, columns)})"
 
 
-def _leaf(condition: Comparison | In | IsNull | Like | Has, columns: Collection[str]) -> str:
+def _leaf(
+    condition: Comparison | In | IsNull | Like | Has | Words, columns: Collection[str]
+) -> str:
+    if isinstance(condition, Words):
+        inside = f"coalesce({WORDS}, '') LIKE {quote(f'% {condition.phrase} %')}"
+        return inside if WORDS in columns else "FALSE"
     column = column_of(condition.field)
     present = column in columns
     match condition:

@@ -71,6 +71,7 @@ def hits_from_arrow(
     *,
     rows: Sequence[int] | None = None,
     hub: HubCorrection | None = None,
+    text_scores: Sequence[float] | None = None,
 ) -> list[Hit]:
     """Hits in the order of the rows, with ranks from 1.
 
@@ -80,13 +81,19 @@ def hits_from_arrow(
         modality: Of the segments.
         rows: n row numbers; None for all rows in order.
         hub: The correction in use, if any: its bias is shown with the hit.
+        text_scores: n BM25 scores, where words were looked for.
     """
     # Metadata stays where it is until somebody looks at it.
     bias = HUB_COLUMN[hub.query] if hub else None
     names = [*_SHOWN, bias] if bias in table.column_names else _SHOWN
-    shown = table.select(names) if rows is None else table.select(names).take(pa.array(rows))
+    shown = (
+        table.select(names)
+        if rows is None
+        else table.select(names).take(pa.array(rows, pa.int64()))
+    )
     columns = [shown[name].to_pylist() for name in _SHOWN]
     biases = shown[bias].to_pylist() if bias in names else [None] * len(shown)
+    words = text_scores or [None] * len(shown)
     numbers = range(len(shown)) if rows is None else rows
     return [
         Hit(
@@ -98,10 +105,11 @@ def hits_from_arrow(
             rank=rank,
             span=span_of(unit, start, end) if unit else None,
             text=text,
+            text_score=text_score,
             metadata=RowMetadata(table, row),
         )
-        for rank, (id_, uri, unit, start, end, text, hub_bias, score, row) in enumerate(
-            zip(*columns, biases, scores, numbers, strict=True), 1
+        for rank, (id_, uri, unit, start, end, text, hub_bias, text_score, score, row) in enumerate(
+            zip(*columns, biases, words, scores, numbers, strict=True), 1
         )
     ]
 

@@ -18,8 +18,8 @@ from polyseek.core.errors import (
     IncompatibleCollectionError,
     StoreError,
 )
-from polyseek.core.filters import FieldType, Filter, check
-from polyseek.core.hits import Candidates, Retrieval
+from polyseek.core.filters import FieldType, check
+from polyseek.core.hits import Candidates, Retrieval, Terms
 from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
@@ -33,7 +33,7 @@ from polyseek.core.types import (
     SegmentBatch,
     Space,
 )
-from polyseek.store import lance_index, lance_search, layout
+from polyseek.store import lance_index, lance_search, lance_text, layout
 from polyseek.store.batches import join_batches, require_finite, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
@@ -187,7 +187,19 @@ class LanceStore:
                 return Candidates(hits=(), tier="empty", rows=0)
             if self._resident is None:
                 return lance_search.search(table, request, condition)
-            return self._in_memory(table, request, condition)
+            return self._copy_of(table, request.modality).search(request, condition)
+
+    def search_text(self, terms: Terms, request: Retrieval) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        self._check_vector(request)
+        with self._reading():
+            condition = check(request.filter, self.fields()) if request.filter else None
+            table = self._table_of(request.modality)
+            if table is None:
+                return Candidates(hits=(), tier="empty", rows=0)
+            if self._resident is None:
+                return lance_text.search(table, terms, request, condition)
+            return self._copy_of(table, request.modality).search_text(terms, request, condition)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -262,6 +274,8 @@ class LanceStore:
     def optimize(self) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         for modality, table in self._all_tables():
+            if modality is not None:
+                lance_text.refresh(table)
             table.optimize(cleanup_older_than=KEEP_VERSIONS)
             if modality is not None:
                 lance_index.refresh(table)
@@ -340,16 +354,16 @@ class LanceStore:
         name = table.name
         self._tables[name] = self._database.create_table(name, rows, mode="overwrite")
 
-    def _in_memory(self, table: Any, request: Retrieval, condition: Filter | None) -> Candidates:
+    def _copy_of(self, table: Any, modality: Modality) -> Resident:
         assert self._resident is not None  # noqa: S101 - the caller's case
         version = self._version_of(table)
-        copy = self._resident.get(request.modality)
+        copy = self._resident.get(modality)
         if copy is None or copy.version != version:
             frozen = self._database.open_table(table.name)
             frozen.checkout(version)
-            copy = Resident(frozen, request.modality, version)
-            self._resident[request.modality] = copy
-        return copy.search(request, condition)
+            copy = Resident(frozen, modality, version)
+            self._resident[modality] = copy
+        return copy
 
     def _check_vector(self, request: Retrieval) -> None:
         shared = request.space is Space.SHARED

@@ -33,8 +33,12 @@ from polyseek.core.types import (
     SpanUnit,
 )
 from polyseek.store.metadata import dump_clashing
+from polyseek.store.words import stored_words, words_of
 
 ASSETS = "assets"
+WORDS = "words"
+"""Column of the segment's words; see `polyseek.store.words`."""
+
 VECTOR_COLUMN = {Space.SHARED: "embedding", Space.TOWER: "tower"}
 HUB_COLUMN = {modality: f"hub_{modality}" for modality in Modality}
 """Hub bias by modality of the query; null where not known."""
@@ -104,6 +108,7 @@ def segments_schema(dim: int, tower_dim: int) -> pa.Schema:
             ("span_end", pa.float64()),
             ("text", pa.string()),
             ("clashing", pa.string()),
+            (WORDS, pa.string()),
             (VECTOR_COLUMN[Space.SHARED], pa.list_(pa.float32(), dim)),
             (VECTOR_COLUMN[Space.TOWER], pa.list_(pa.float16(), tower_dim)),
             *((name, pa.float32()) for name in HUB_COLUMN.values()),
@@ -133,6 +138,13 @@ def segments_to_arrow(
         "text": pa.array(
             [s.text if s.text is None else well_formed(s.text) for s in segments]
         ).cast(pa.string()),
+        WORDS: pa.array(
+            [
+                stored_words(words_of(segment.asset_uri, segment.text, {**rest, **typed}))
+                for segment, (typed, rest) in zip(segments, rows, strict=True)
+            ],
+            pa.string(),
+        ),
         "clashing": pa.array([dump_clashing(rest) for _, rest in rows], pa.string()),
         "embedding": vectors_to_arrow(batch.embeddings.shared, pa.float32()),
         "tower": vectors_to_arrow(batch.embeddings.tower, pa.float16()),

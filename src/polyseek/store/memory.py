@@ -13,7 +13,7 @@ import numpy as np
 
 from polyseek.core.errors import CollectionBusyError, DimensionError
 from polyseek.core.filters import FieldType, check
-from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval
+from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
 from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
@@ -28,8 +28,10 @@ from polyseek.core.types import (
     Space,
 )
 from polyseek.store.batches import require_finite, spread
-from polyseek.store.filter_rows import matches
+from polyseek.store.bm25 import bm25
+from polyseek.store.filter_rows import WORDS, matches
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
+from polyseek.store.words import stored_words, words_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,7 @@ class _Row:
     shared: Floats
     tower: Floats
     hub_bias: Mapping[Modality, float]
+    words: list[str]
 
 
 class MemoryStore:
@@ -94,41 +97,31 @@ class MemoryStore:
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
-        expected = (
-            self.manifest.dim
-            if request.space is Space.SHARED
-            else self.manifest.tower_dims.get(request.modality, 0)
-        )
-        if request.vector.shape != (expected,):
-            raise DimensionError(
-                f"query vector has shape {request.vector.shape}, the {request.space} space of "
-                f"{request.modality} needs ({expected},)"
-            )
-        rows = self._of(request.modality)
-        if request.filter is not None:
-            condition = check(request.filter, self._fields)
-            rows = [row for row in rows if matches(condition, self._split(row)[0])]
+        self._check_vector(request)
+        rows = self._eligible(request)
         # Unlike a product with `@`, `vecdot` gives equal rows equal scores wherever they lie.
         scored = []
         for row in rows:
-            cosine = np.vecdot(self._vector(row, request.space), request.vector)
-            scored.append((float(cosine - _offset(row, request.hub)), float(cosine), row))
+            cosine = float(np.vecdot(self._vector(row, request.space), request.vector))
+            scored.append((cosine - _offset(row, request.hub), cosine, row))
         scored.sort(key=lambda found: (-found[0], found[2].segment.id))
-        hits = [
-            Hit(
-                id=row.segment.id,
-                uri=row.segment.asset_uri,
-                modality=request.modality,
-                score=cosine,
-                hub_bias=row.hub_bias.get(request.hub.query) if request.hub else None,
-                rank=rank,
-                span=row.segment.span,
-                text=row.segment.text,
-                metadata=self._shown(row),
-            )
-            for rank, (_, cosine, row) in enumerate(scored[: request.limit], 1)
-        ]
-        return Candidates(hits=hits, tier="memory-exact", rows=len(rows))
+        best = [self._hit(row, cosine, request) for _, cosine, row in scored[: request.limit]]
+        return Candidates(hits=_numbered(best), tier="memory-exact", rows=len(rows))
+
+    def search_text(self, terms: Terms, request: Retrieval) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        self._check_vector(request)
+        rows = self._eligible(request)
+        everything = {row.segment.id: row.words for row in self._of(request.modality)}
+        scores = bm25(terms, everything)
+        found = [row for row in rows if row.segment.id in scores]
+        found.sort(key=lambda row: (-scores[row.segment.id], row.segment.id))
+        hits = []
+        for row in found[: request.limit]:
+            cosine = float(np.vecdot(self._vector(row, request.space), request.vector))
+            hit = self._hit(row, cosine, request)
+            hits.append(replace(hit, text_score=scores[hit.id]))
+        return Candidates(hits=_numbered(hits), tier="memory-text", rows=len(rows))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -156,6 +149,7 @@ class MemoryStore:
                     batch.embeddings.shared[i].copy(),
                     batch.embeddings.tower[i].copy(),
                     {query: float(bias[i]) for query, bias in batch.hub_bias.items()},
+                    words_of(segment.asset_uri, segment.text, metadata),
                 )
         self._records.update({record.uri: record for record in records})
         self.version += 1
@@ -196,6 +190,42 @@ class MemoryStore:
     def _forget(self, uris: set[str]) -> None:
         self._rows = {k: r for k, r in self._rows.items() if r.segment.asset_uri not in uris}
 
+    def _check_vector(self, request: Retrieval) -> None:
+        expected = (
+            self.manifest.dim
+            if request.space is Space.SHARED
+            else self.manifest.tower_dims.get(request.modality, 0)
+        )
+        if request.vector.shape != (expected,):
+            raise DimensionError(
+                f"query vector has shape {request.vector.shape}, the {request.space} space of "
+                f"{request.modality} needs ({expected},)"
+            )
+
+    def _eligible(self, request: Retrieval) -> list[_Row]:
+        """The modality's rows that pass the filter."""
+        rows = self._of(request.modality)
+        if request.filter is None:
+            return rows
+        condition = check(request.filter, self._fields)
+        return [
+            row
+            for row in rows
+            if matches(condition, {**self._split(row)[0], WORDS: stored_words(row.words)})
+        ]
+
+    def _hit(self, row: _Row, cosine: float, request: Retrieval) -> Hit:
+        return Hit(
+            id=row.segment.id,
+            uri=row.segment.asset_uri,
+            modality=request.modality,
+            score=cosine,
+            hub_bias=row.hub_bias.get(request.hub.query) if request.hub else None,
+            span=row.segment.span,
+            text=row.segment.text,
+            metadata=self._shown(row),
+        )
+
     def _split(self, row: _Row) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         return split(row.segment.metadata, self._fields)
 
@@ -206,6 +236,10 @@ class MemoryStore:
     @staticmethod
     def _vector(row: _Row, space: Space) -> Floats:
         return row.shared if space is Space.SHARED else row.tower
+
+
+def _numbered(hits: Sequence[Hit]) -> list[Hit]:
+    return [replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)]
 
 
 def _embeddings(rows: Sequence[_Row]) -> Embeddings:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from polyseek.core.filters import Filter
-from polyseek.core.hits import Candidates, HubCorrection, Retrieval
+from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
 from polyseek.core.types import Floats, Modality, Space
-from polyseek.store import layout, recall
+from polyseek.store import lance_text, layout, recall
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow
-from polyseek.store.scan import EXACT_ROWS, CodedIndex, ExactIndex, VectorIndex
+from polyseek.store.scan import EXACT_ROWS, CodedIndex, ExactIndex, Rows, VectorIndex
 
 
 class Resident:
@@ -57,6 +58,36 @@ class Resident:
             self._columns, cosines.tolist(), self.modality, rows=best.tolist(), hub=request.hub
         )
         return Candidates(hits=hits, tier=index.tier, rows=eligible, recall=index.recall)
+
+    def search_text(self, terms: Terms, request: Retrieval, condition: Filter | None) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`; the words are looked up on disk."""
+        if not lance_text.searchable(self._table) or not terms:
+            return Candidates(hits=(), tier="empty", rows=0)
+        found = lance_text.ranked(
+            self._table, terms, request.limit, condition=condition, columns=["id"]
+        )
+        rows = np.array([self._row_of[id_] for id_ in found["id"].to_pylist()], np.int64)
+        hits = hits_from_arrow(
+            self._columns, self._cosines(request, rows), self.modality, rows=rows.tolist(),
+            hub=request.hub, text_scores=found["_score"].to_pylist(),
+        )  # fmt: skip
+        eligible = len(self._columns)
+        if condition is not None:
+            eligible = len(passing_rows(condition, self._columns))
+        return Candidates(hits=hits, tier="lance-text", rows=eligible)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {id_: row for row, id_ in enumerate(self._columns["id"].to_pylist())}
+
+    def _cosines(self, request: Retrieval, rows: Rows) -> list[float]:
+        """The cosine of each of these rows."""
+        if not len(rows):
+            return []
+        ascending = np.sort(rows)
+        found, scores = self._index(request.space).search(request.vector, len(rows), ascending)
+        by_row = dict(zip(found.tolist(), scores.tolist(), strict=True))
+        return [by_row[row] for row in rows.tolist()]
 
     def _hub_offsets(self, hub: HubCorrection) -> Floats:
         if hub not in self._offsets:

@@ -1,0 +1,107 @@
+"""BM25 over the words of segments, by Lance's inverted index.
+
+Words are made by `core.words` before Lance sees them, so its tokeniser only splits at blanks. Rows
+that the index does not cover yet are found all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from polyseek.core.filters import Filter
+from polyseek.core.hits import Candidates, Retrieval, Terms
+from polyseek.core.words import edits_of
+from polyseek.store import layout
+from polyseek.store.filter_sql import to_sql
+from polyseek.store.hits import hits_from_arrow, read_metadata
+from polyseek.store.words import stored_words, words_of
+
+_TIES = 32
+"""Lance breaks ties as it likes: this many more rows are asked for, and ordered by id."""
+
+
+def search(table: Any, terms: Terms, request: Retrieval, condition: Filter | None) -> Candidates:
+    """See `polyseek.core.protocols.StoreReader.search_text`."""
+    if not searchable(table) or not terms:
+        return Candidates(hits=(), tier="empty", rows=0)
+    vector = layout.VECTOR_COLUMN[request.space]
+    others = set(layout.VECTOR_COLUMN.values()) - {vector}
+    names = [name for name in table.schema.names if name not in others]
+    found = ranked(table, terms, request.limit, condition=condition, columns=names)
+    cosines = layout.vectors_to_numpy(found[vector]) @ request.vector if len(found) else np.zeros(0)
+    scores = found["_score"].to_pylist()
+    hits = hits_from_arrow(
+        found.drop_columns([vector]), cosines.tolist(), request.modality, hub=request.hub,
+        text_scores=scores,
+    )  # fmt: skip
+    return Candidates(hits=hits, tier="lance-text", rows=_rows(table, condition))
+
+
+def ranked(
+    table: Any, terms: Terms, limit: int, *, condition: Filter | None, columns: Sequence[str]
+) -> pa.Table:
+    """These columns and ``_score`` of the best rows; equal scores are ordered by id."""
+    query = table.search(_query(terms)).limit(limit + _TIES).select([*columns, "_score"])
+    if condition is not None:
+        query = query.where(to_sql(condition, table.schema.names), prefilter=True)
+    found = query.to_arrow()
+    return found.sort_by([("_score", "descending"), ("id", "ascending")]).slice(0, limit)
+
+
+def searchable(table: Any) -> bool:
+    """Whether the table has words: one that an older polyseek wrote gets them by `refresh`."""
+    return layout.WORDS in table.schema.names
+
+
+def refresh(table: Any) -> None:
+    """Give words to rows without, and build the index when there is none.
+
+    Killed in between, the next call goes on.
+    """
+    if not searchable(table):
+        table.add_columns([pa.field(layout.WORDS, pa.string())])
+    if table.count_rows(f"{layout.WORDS} IS NULL"):
+        _fill(table)
+    if not any(index.columns == [layout.WORDS] for index in table.list_indices()):
+        from lancedb.index import FTS
+
+        table.create_index(
+            layout.WORDS,
+            config=FTS(
+                base_tokenizer="whitespace", lower_case=False, stem=False,
+                remove_stop_words=False, ascii_folding=False,
+            ),
+        )  # fmt: skip
+
+
+def _fill(table: Any) -> None:
+    vectors = set(layout.VECTOR_COLUMN.values())
+    names = [name for name in table.schema.names if name not in vectors]
+    wordless = table.search().where(f"{layout.WORDS} IS NULL").limit(None).select(names)
+    parts = []
+    for block in wordless.to_batches():
+        rows = pa.Table.from_batches([block])
+        uris, texts = rows["asset_uri"].to_pylist(), rows["text"].to_pylist()
+        found = [
+            stored_words(words_of(uri, text, read_metadata(rows, i)))
+            for i, (uri, text) in enumerate(zip(uris, texts, strict=True))
+        ]
+        parts.append(pa.table({"id": rows["id"], layout.WORDS: pa.array(found, pa.string())}))
+    table.merge_insert("id").when_matched_update_all().execute(pa.concat_tables(parts))
+
+
+def _query(terms: Terms) -> Any:
+    from lancedb.query import BooleanQuery, MatchQuery, Occur
+
+    parts = [MatchQuery(" ".join(terms.exact), layout.WORDS)] if terms.exact else []
+    parts += [MatchQuery(word, layout.WORDS, fuzziness=edits_of(word)) for word in terms.fuzzy]
+    return parts[0] if len(parts) == 1 else BooleanQuery([(Occur.SHOULD, q) for q in parts])
+
+
+def _rows(table: Any, condition: Filter | None) -> int:
+    names = table.schema.names
+    return int(table.count_rows(to_sql(condition, names) if condition is not None else None))

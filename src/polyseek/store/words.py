@@ -1,0 +1,48 @@
+"""Which texts of a segment can be searched by their words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
+
+from polyseek.core.types import MetadataValue
+from polyseek.core.words import words, words_of_name
+
+TECHNICAL = frozenset(
+    "path name folder format mime codec audio_codec video_codec id etag uri encoding text_source "
+    "text_boxes".split()
+)
+"""Fields that are no words, or are read as names."""
+
+
+def words_of(uri: str, text: str | None, metadata: Mapping[str, MetadataValue]) -> list[str]:
+    """All words of a segment: its text, its fields of texts, its file's and folders' names.
+
+    Args:
+        uri: Of its asset.
+        text: The words in it.
+        metadata: Its fields.
+    """
+    found = words(text) if text else []
+    for field in _texts(metadata):
+        found += words(field)
+    folder = metadata.get("folder")
+    stem = unquote(uri.rstrip("/").rpartition("/")[2]).rpartition(".")
+    for name in (folder if isinstance(folder, str) else "", stem[0] or stem[2]):
+        found += words_of_name(name)
+    return found
+
+
+def stored_words(found: list[str]) -> str:
+    """Words as their column keeps them: between blanks, so that ``' red car '`` finds a phrase."""
+    return f" {' '.join(found)} " if found else " "
+
+
+def _texts(metadata: Mapping[str, MetadataValue]) -> Iterator[str]:
+    for name, value in sorted(metadata.items()):
+        if name in TECHNICAL:
+            continue
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from value
