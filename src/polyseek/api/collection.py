@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyseek.api.options import modalities_of, options_of
+from polyseek.api.options import modalities_of, mode_of, options_of
 from polyseek.api.tuner import Tuner
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
@@ -156,6 +156,7 @@ class Collection:
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
         min_probability: float | None = None,
         show_all: bool = False,
+        mode: str = "hybrid",
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
 
@@ -168,6 +169,9 @@ class Collection:
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
             min_probability: Leave out hits that are less probable than this.
             show_all: Show the nearest hits even when nothing matches.
+            mode: ``"hybrid"`` compares embeddings and, for a text, words; ``"dense"`` or ``"text"``
+                one of them alone. A text may have ``"phrases"``, ``-exclusions`` and ``fuzzy~``
+                words.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -193,6 +197,7 @@ class Collection:
                 filter=filter,
                 min_probability=min_probability,
                 show_all=show_all,
+                mode=mode_of(mode),
             ),
             defaults=self._defaults,
             preview=clip,

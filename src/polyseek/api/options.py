@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from polyseek.core.config import SearchMode
 from polyseek.core.errors import ConfigError
 from polyseek.core.types import Modality
 
@@ -36,3 +37,14 @@ def modalities_of(names: Sequence[str]) -> tuple[Modality, ...]:
             continue
         raise ConfigError(f"unknown modality '{name}'; known: {', '.join(Modality)}")
     return tuple(found)
+
+
+def mode_of(name: str) -> SearchMode:
+    """A way to search by its name.
+
+    Raises:
+        ConfigError: It is unknown.
+    """
+    with suppress(ValueError):
+        return SearchMode(name)
+    raise ConfigError(f"unknown mode '{name}'; known: {', '.join(SearchMode)}")

@@ -159,6 +159,11 @@ def search(
     show_all: Annotated[
         bool, typer.Option("--all", help="Show the nearest hits, however improbable.")
     ] = False,
+    hybrid: Annotated[
+        bool, typer.Option("--hybrid", help="Compare embeddings and words (default).")
+    ] = False,
+    dense: Annotated[bool, typer.Option("--dense", help="Compare embeddings alone.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Compare words alone.")] = False,
     as_json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
     grid: Annotated[
@@ -184,6 +189,7 @@ def search(
             filter=condition,
             min_probability=min_probability,
             show_all=show_all,
+            mode=_mode(hybrid=hybrid, dense=dense, text=text),
         )
     if grid:
         _write_grid(grid, results)
@@ -278,6 +284,13 @@ def demo(
     from polyseek.cli.demo import run
 
     return run(folder, to=to)
+
+
+def _mode(**flags: bool) -> str:
+    chosen = [name for name, given in flags.items() if given]
+    if len(chosen) > 1:
+        raise ConfigError(f"--{' and --'.join(chosen)} exclude each other; give one of them")
+    return chosen[0] if chosen else "hybrid"
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,19 @@ class IndexOptions:
                 raise ConfigError(f"{name} is {value!r}; expected a number above 0")
 
 
+class SearchMode(StrEnum):
+    """What a search for a text compares."""
+
+    HYBRID = "hybrid"
+    """Embeddings and words."""
+
+    DENSE = "dense"
+    """Embeddings alone."""
+
+    TEXT = "text"
+    """Words alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
     """What a search returns.
@@ -101,6 +115,7 @@ class SearchOptions:
             is not probable enough has found nothing, and any other leaves out what is far less
             probable than its best hit.
         show_all: Show the nearest hits, however improbable.
+        mode: What is compared; words only take part in a search for a text.
     """
 
     limit: int = 10
@@ -108,6 +123,7 @@ class SearchOptions:
     filter: str | None = None
     min_probability: float | None = None
     show_all: bool = False
+    mode: SearchMode = SearchMode.HYBRID
 
 
 def resolve_settings(

@@ -8,9 +8,9 @@ from time import perf_counter
 
 import numpy as np
 
-from polyseek.core.config import SearchOptions
+from polyseek.core.config import SearchMode, SearchOptions
 from polyseek.core.errors import QueryError
-from polyseek.core.filters import Filter, check, parse
+from polyseek.core.filters import check, parse
 from polyseek.core.hits import Hit, Query, Retrieval
 from polyseek.core.protocols import Encoder, StoreReader
 from polyseek.core.reports import Coverage
@@ -19,6 +19,7 @@ from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Mo
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.fuse import by_probability, reciprocal_rank
 from polyseek.search.group import asset_key, assets_first, by_asset
+from polyseek.search.hybrid import WordSearch, read_words
 from polyseek.search.results import PlanStep, Preview, Results
 
 _ORDER = [Modality.IMAGE, Modality.VIDEO, Modality.TEXT, Modality.AUDIO]
@@ -62,12 +63,13 @@ def search(
     counts = store.counts()
     targets = _targets(options, query, counts)
     condition = check(parse(options.filter), store.fields()) if options.filter else None
-    embeddings = embed(query, encoder)
+    words = read_words(query, condition, options.mode)
+    embeddings = embed(words.query, encoder)
     encoded = perf_counter()
     calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
     rankings = [
         _retrieve(
-            store, query, embeddings, target=target, options=options, condition=condition,
+            store, query, embeddings, target=target, options=options, words=words,
             calibrator=calibrator,
         )
         for target in targets
@@ -171,7 +173,7 @@ def _retrieve(
     *,
     target: Modality,
     options: SearchOptions,
-    condition: Filter | None,
+    words: WordSearch,
     calibrator: Calibrator,
 ) -> _Ranking:
     """Candidates of one modality: its own space for its own kind, the shared one otherwise."""
@@ -182,21 +184,23 @@ def _retrieve(
     hub = calibrator.hub(pair)
     wanted = max(options.limit, MIN_CANDIDATES)
     while True:
-        candidates = store.search(
-            Retrieval(
-                vector=vector, modality=target, space=space, limit=wanted, filter=condition, hub=hub
-            )
-        )
+        request = Retrieval(
+            vector=vector, modality=target, space=space, limit=wanted, filter=words.condition,
+            hub=hub,
+        )  # fmt: skip
+        near = store.search(request)
         # One long recording may fill the list: look deeper until there are enough assets.
-        if len(candidates.hits) < wanted or wanted >= MAX_CANDIDATES:
+        if len(near.hits) < wanted or wanted >= MAX_CANDIDATES:
             break
-        if len(set(map(asset_key, candidates.hits))) >= options.limit:
+        if len(set(map(asset_key, near.hits))) >= options.limit:
             break
         wanted *= 4
+    candidates = words.candidates(store, request, near)
     probabilities = calibrator.probabilities(pair, vector, candidates)
+    hits, probabilities = words.reorder(candidates.hits, probabilities, near=len(near.hits))
     calibration = calibrator.calibration(pair)
     return _Ranking(
-        hits=candidates.hits,
+        hits=hits,
         probabilities=probabilities,
         calibration=calibration,
         step=PlanStep(
@@ -205,6 +209,7 @@ def _retrieve(
             tier=candidates.tier,
             rows=candidates.rows,
             recall=candidates.recall,
+            words=sum(hit.text_score is not None for hit in hits) if words.terms else None,
             hub_strength=hub.strength if hub else 0.0,
             calibration=calibration,
             elapsed_ms=(perf_counter() - started) * 1e3,
@@ -217,6 +222,11 @@ def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[H
 
     Probabilities are comparable, so they decide where all are known; otherwise only ranks are.
     """
+    if options.mode is SearchMode.TEXT:
+        found = sorted(
+            (hit for r in rankings for hit in r.hits), key=lambda h: -(h.text_score or 0)
+        )
+        return by_asset(found, limit=options.limit), bool(found)
     calibrated = [(r.hits, r.probabilities) for r in rankings if r.probabilities is not None]
     if len(calibrated) < sum(1 for r in rankings if r.hits):
         if options.min_probability is not None:

@@ -30,6 +30,7 @@ class PlanStep:
         elapsed_ms: Wall time in milliseconds.
         hub_strength: Share of the hub bias that was subtracted from the scores.
         calibration: What turned scores into probabilities; None for none.
+        words: Candidates that have words of the query; None where no words were looked for.
     """
 
     modality: Modality
@@ -40,6 +41,7 @@ class PlanStep:
     elapsed_ms: float
     hub_strength: float = 0.0
     calibration: Calibration | None = None
+    words: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ def _hit_dict(hit: Hit) -> dict[str, Any]:
         "probability": _rounded(hit.probability),
         "score": round(float(hit.score), 6),
         "hub_bias": _rounded(hit.hub_bias),
+        "text_score": _rounded(hit.text_score),
         "span": _span_dict(hit.span),
         "text": hit.text,
         "moments": [
@@ -152,6 +155,7 @@ def _step_dict(step: PlanStep) -> dict[str, Any]:
         "space": str(step.space),
         "tier": step.tier,
         "rows": step.rows,
+        "words": step.words,
         "recall": step.recall,
         "hub_strength": step.hub_strength,
         "calibration": str(step.calibration.origin) if step.calibration else None,
