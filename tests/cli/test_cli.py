@@ -98,7 +98,7 @@ def test_json_has_what_programs_need(cli, indexed):
     assert found["coverage"] == {"searched": 4, "failed": 2, "pending": 0}
     assert [hit["rank"] for hit in found["hits"]] == [1, 2]
     assert set(found["hits"][0]) == {
-        "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "span", "text",
+        "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "text_score", "span", "text",
         "moments", "metadata",
     }  # fmt: skip
     assert {step["modality"] for step in found["plan"]} == {"image", "text"}

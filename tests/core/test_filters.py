@@ -16,6 +16,7 @@ from polyseek.core.filters import (
     In,
     IsNull,
     Like,
+    Near,
     Not,
     Operator,
     Or,
@@ -343,3 +344,29 @@ def test_a_suggestion_looks_past_case_and_is_not_forced():
         check(parse("xyz = 1"), FIELDS)
     with pytest.raises(InvalidFilterError, match="known fields: none: no asset has metadata yet"):
         check(parse("year = 1"), {})
+
+
+PLACED = FIELDS | {"latitude": FieldType.NUMBER, "longitude": FieldType.NUMBER}
+
+
+def test_near_is_a_radius_in_kilometres():
+    lisbon = Near(("latitude", "longitude"), 38.7, -9.1, 25.0)
+    assert check(parse("NEAR(38.7, -9.1, 25)"), PLACED) == lisbon
+    own = parse("near(gps.lat, gps.lon, 38.7, -9.1, 25) AND year > 1")
+    assert list(field_names(own)) == ["gps.lat", "gps.lon", "year"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("NEAR(-9.1, 138.7, '25')", "number"),
+        ("NEAR(120, 9, 25)", "latitude"),
+        ("NEAR(38, 9, -1)", "radius"),
+        ("NEAR(title, size, 38, 9, 1)", "degrees"),
+        ("NEAR(nowhere, size, 38, 9, 1)", "unknown field"),
+        ("NEAR(38, 9)", "function"),
+    ],
+)
+def test_a_wrong_radius_is_refused(text, why):
+    with pytest.raises(InvalidFilterError, match=why):
+        check(parse(text), PLACED)

@@ -21,6 +21,7 @@ PICTURE = Hit(
     score=0.31234567,
     probability=0.925,
     hub_bias=0.125,
+    text_score=2.5,
     rank=1,
     metadata={
         "folder": "trip",
@@ -78,6 +79,7 @@ def test_the_dictionary_is_the_documented_one():
                 "probability": 0.925,
                 "score": 0.312346,
                 "hub_bias": 0.125,
+                "text_score": 2.5,
                 "span": None,
                 "text": None,
                 "moments": [],
@@ -98,6 +100,7 @@ def test_the_dictionary_is_the_documented_one():
                 "probability": None,
                 "score": 0.25,
                 "hub_bias": None,
+                "text_score": None,
                 "span": {"unit": "characters", "start": 0, "end": 41},
                 "text": PASSAGE.text,
                 "moments": [],
@@ -108,7 +111,7 @@ def test_the_dictionary_is_the_documented_one():
         "timings_ms": {"encode": 1.235, "total": 2.0},
     }
     assert list(answer) == ["query", "no_match", "nearest", "hits", "coverage", "timings_ms"]
-    names = "rank id uri modality probability score hub_bias span text moments metadata"
+    names = "rank id uri modality probability score hub_bias text_score span text moments metadata"
     assert list(answer["hits"][0]) == names.split()
 
 
@@ -148,6 +151,7 @@ def test_the_plan_is_there_for_the_asking():
             "space": "shared",
             "tier": "memory-exact",
             "rows": 12,
+            "words": None,
             "recall": 1.0,
             "hub_strength": 0.75,
             "calibration": "shipped",

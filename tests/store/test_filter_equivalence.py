@@ -19,14 +19,16 @@ from polyseek.core.filters import (
     In,
     IsNull,
     Like,
+    Near,
     Not,
     Operator,
     Or,
+    Words,
     check,
 )
 from polyseek.store import layout
 from polyseek.store.filter_arrow import passing_rows
-from polyseek.store.filter_rows import matches
+from polyseek.store.filter_rows import WORDS, matches
 from polyseek.store.filter_sql import to_sql
 
 FIELDS = {
@@ -36,7 +38,11 @@ FIELDS = {
     "is ok": FieldType.BOOLEAN,
     "taken_at": FieldType.TIME,
     "tags": FieldType.LIST,
+    "latitude": FieldType.NUMBER,
+    "lon": FieldType.INTEGER,
 }
+PLACES = {"latitude": [38.7, -33.9, 0.0, 90.0, -90.0, 89.9], "lon": [-9, 151, 179, -180, 0]}
+PHRASES = [" red car ", " car red ", " ", " red cars ", " 東 東京 京 "]
 WITHOUT_COLUMN = {"nowhere": FieldType.INTEGER, "no_tags": FieldType.LIST, "no": FieldType.TEXT}
 ALL_FIELDS = FIELDS | WITHOUT_COLUMN
 ANY_MARKS = "aAiIİ\u0131KKs\u017fßẞÉé%_\\'\"\n\0 .(語😀"
@@ -94,7 +100,11 @@ literals = values | {
     FieldType.NUMBER: values[FieldType.NUMBER].filter(math.isfinite) | st.sampled_from(INTEGERS),
 }
 patterns = st.text(ANY_MARKS + "%%__\\\\", max_size=4)
-rows_of_fields = st.fixed_dictionaries({}, optional={f: values[k] for f, k in FIELDS.items()})
+places = {name: st.sampled_from(found) for name, found in PLACES.items()}
+rows_of_fields = st.fixed_dictionaries(
+    {WORDS: st.sampled_from(PHRASES)},
+    optional={f: values[k] for f, k in FIELDS.items()} | places,
+)
 
 
 def conditions_on(item):
@@ -120,7 +130,15 @@ def joined(parts):
     return st.builds(Not, parts) | st.builds(And, chain) | st.builds(Or, chain)
 
 
-leaves = st.one_of([conditions_on(item) for item in ALL_FIELDS.items()])
+nearby = st.builds(
+    Near,
+    st.just(("latitude", "lon")),
+    st.sampled_from([38.71, -33.8, 89.95, 0.0]),
+    st.sampled_from([-9.12, 150.9, -179.9, 0.0]),
+    st.sampled_from([0.0, 25.0, 500.0, 5_000.0, 30_000.0]),
+)
+phrases = st.builds(Words, st.sampled_from(["red", "red car", "car", "東京", "%", "red_car"]))
+leaves = st.one_of([*(conditions_on(item) for item in ALL_FIELDS.items()), nearby, phrases])
 filters = st.recursive(leaves, joined, max_leaves=5).map(lambda tree: check(tree, ALL_FIELDS))
 
 
@@ -129,6 +147,7 @@ def as_table(rows):
     for name, kind in FIELDS.items():
         stored = [layout.to_storage(row.get(name)) for row in rows]
         columns[layout.column_of(name)] = pa.array(stored, layout.arrow_field(name, kind).type)
+    columns[layout.WORDS] = pa.array([row.get(WORDS) for row in rows], pa.string())
     return pa.table(columns)
 
 
@@ -141,7 +160,12 @@ def chooses_the_same(tmp_path_factory):
     """Asserts that a condition chooses the same of 150 rows in all three ways."""
     pick = random.Random(7)
     rows = [
-        {name: pick.choice(STORED[kind]) for name, kind in FIELDS.items() if pick.random() < 0.8}
+        {WORDS: pick.choice(PHRASES)}
+        | {
+            name: pick.choice(PLACES.get(name) or STORED[kind])
+            for name, kind in FIELDS.items()
+            if pick.random() < 0.8
+        }
         for _ in range(150)
     ]
     table = as_table(rows)

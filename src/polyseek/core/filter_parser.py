@@ -23,6 +23,7 @@ from polyseek.core.filters import (
     IsNull,
     Like,
     Literal,
+    Near,
     Not,
     Operator,
     Or,
@@ -31,8 +32,8 @@ from polyseek.core.texts import well_formed
 
 ALLOWED = (
     "allowed: field = != < <= > >= value, BETWEEN, IN (...), LIKE, ILIKE, IS [NOT] NULL, "
-    "tags HAS 'x', AND, OR, NOT, parentheses; texts and dates in 'single quotes', unusual field "
-    'names in "double quotes"'
+    "tags HAS 'x', NEAR(latitude, longitude, km), AND, OR, NOT, parentheses; texts and dates in "
+    "'single quotes', unusual field names in \"double quotes\""
 )
 _MAX_CHARS = 100_000
 _MAX_DEPTH = 16  # Lance's parser gives up soon after
@@ -42,6 +43,7 @@ _WORDS = frozenset(
 _PARTS = frozenset(
     ["this", "expression", "expressions", "low", "high", "table", "db", "catalog", "negate"]
 )
+_POSITION = ("latitude", "longitude")  # as pictures have it
 _LIST_FUNCTIONS = frozenset({"has", "array_contains", "array_has"})
 _COMPARISONS: dict[type[exp.Expression], Operator] = {
     exp.EQ: Operator.EQ,
@@ -202,11 +204,22 @@ def _has(node: Any) -> Filter:
 
 
 def _function(node: Any) -> Filter:
-    """``has(tags, 'x')``."""
+    """``has(tags, 'x')``, ``near(38.7, -9.1, 25)``, ``near(gps.lat, gps.lon, 38.7, -9.1, 25)``."""
+    if str(node.this).lower() == "near" and len(node.expressions) in (3, 5):
+        return _near(node.expressions)
     if str(node.this).lower() not in _LIST_FUNCTIONS or len(node.expressions) != 2:
         raise _refuse(node.sql(), "calls a function")
     field, value = node.expressions
     return Has(_field(field), _text(value))
+
+
+def _near(given: Sequence[Any]) -> Filter:
+    *fields, latitude, longitude, radius_km = given
+    numbers = [_literal(node) for node in (latitude, longitude, radius_km)]
+    if any(isinstance(number, str | bool) for number in numbers):
+        raise _refuse(given[-1].sql(), "must be a number: NEAR(latitude, longitude, km)")
+    names = tuple(map(_field, fields)) or _POSITION
+    return Near((names[0], names[1]), *map(float, numbers))  # type: ignore[arg-type]
 
 
 _FORMS: dict[type[Any], Callable[[Any], Filter]] = {

@@ -84,6 +84,32 @@ class Has:
     value: Literal
 
 
+EARTH_RADIUS_KM = 6371.0088
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A position on Earth is within so many kilometres of another; unknown without a position.
+
+    Attributes:
+        fields: Names of the fields of latitude and longitude, in degrees.
+        latitude: Of the centre, in degrees.
+        longitude: Of the centre, in degrees.
+        radius_km: Great-circle distance.
+    """
+
+    fields: tuple[str, str]
+    latitude: float
+    longitude: float
+    radius_km: float
+
+    @property
+    def reach(self) -> float:
+        """Haversine of the radius: a position passes when its haversine is not greater."""
+        angle = min(self.radius_km / EARTH_RADIUS_KM, math.pi)
+        return math.sin(angle / 2) ** 2
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """These words stand one after the other in the segment's texts; never unknown.
@@ -116,7 +142,7 @@ class Not:
     part: Filter
 
 
-Filter: TypeAlias = "Comparison | In | IsNull | Like | Has | Words | And | Or | Not"
+Filter: TypeAlias = "Comparison | In | IsNull | Like | Has | Near | Words | And | Or | Not"
 
 
 def parse(text: str) -> Filter:
@@ -151,7 +177,13 @@ def check(condition: Filter, fields: Mapping[str, FieldType]) -> Filter:
             return Not(check(part, fields))
         case Words():
             return condition
-    kind = _field_type(condition.field, fields)
+        case Near():
+            return _check_near(condition, fields)
+        case _:
+            return _check_leaf(condition, _field_type(condition.field, fields))
+
+
+def _check_leaf(condition: Comparison | In | IsNull | Like | Has, kind: FieldType) -> Filter:
     match condition:
         case IsNull():
             return condition
@@ -178,6 +210,23 @@ def check(condition: Filter, fields: Mapping[str, FieldType]) -> Filter:
             return Has(field, _coerce(field, FieldType.TEXT, value))
 
 
+def _check_near(condition: Near, fields: Mapping[str, FieldType]) -> Near:
+    for field in condition.fields:
+        kind = _field_type(field, fields)
+        numeric = kind in (FieldType.NUMBER, FieldType.INTEGER)
+        _require(numeric, field, kind, "NEAR needs degrees as numbers")
+    if not (abs(condition.latitude) <= 90 and abs(condition.longitude) <= 180):
+        raise InvalidFilterError(
+            f"NEAR({condition.latitude:g}, {condition.longitude:g}, ...): a latitude is -90 to 90 "
+            "degrees and comes first, a longitude -180 to 180"
+        )
+    if not 0 <= condition.radius_km < math.inf:
+        raise InvalidFilterError(
+            f"NEAR: a radius of {condition.radius_km:g} km; expected 0 or more"
+        )
+    return condition
+
+
 def field_names(condition: Filter) -> Iterator[str]:
     """Every field a tree names, in order, with repetitions."""
     match condition:
@@ -186,6 +235,8 @@ def field_names(condition: Filter) -> Iterator[str]:
                 yield from field_names(part)
         case Not(part):
             yield from field_names(part)
+        case Near(fields):
+            yield from fields
         case Words():
             return
         case _:

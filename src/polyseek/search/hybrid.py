@@ -1,8 +1,8 @@
 """Words beside vectors: what BM25 adds to a search for a text.
 
-A calibrated cosine says how probable a segment is; BM25 is, by its own model, a sum of logarithms of
-odds, one per word. So the two add. Words of one query come together, which that model leaves out,
-so they count half; and each word that is looked for first costs one, so that a stray one is no
+A calibrated cosine says how probable a segment is; BM25 is, by its own model, a sum of logarithms
+of odds, one per word. So the two add. Words of one query come together, which that model leaves
+out, so they count half; and each word that is looked for first costs one, so that a stray one is no
 evidence. Evidence is never negative: a picture without a caption keeps the probability that its
 embedding gives it, and without any words in common nothing changes at all.
 

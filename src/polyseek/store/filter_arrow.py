@@ -19,12 +19,13 @@ from polyseek.core.filters import (
     In,
     IsNull,
     Like,
+    Near,
     Not,
     Operator,
     Or,
     Words,
 )
-from polyseek.store.filter_rows import like_regex
+from polyseek.store.filter_rows import haversine, like_regex
 from polyseek.store.layout import WORDS, column_of, to_storage
 
 _COMPARE = {
@@ -53,10 +54,14 @@ def _mask(condition: Filter, table: pa.Table) -> Any:
         case Not(part):
             return pc.invert(_mask(part, table))
         case Words(phrase):
-            if WORDS not in table.column_names:
-                return pa.array(np.zeros(len(table), bool))
-            inside = pc.match_substring(table[WORDS].combine_chunks(), f" {phrase} ")
-            return pc.fill_null(inside, fill_value=False)
+            return _phrase(phrase, table)
+        case Near():
+            return _near(condition, table)
+        case _:
+            return _leaf(condition, table)
+
+
+def _leaf(condition: Comparison | In | IsNull | Like | Has, table: pa.Table) -> Any:
     column = column_of(condition.field)
     if column not in table.column_names:
         everywhere = isinstance(condition, IsNull)
@@ -76,6 +81,25 @@ def _mask(condition: Filter, table: pa.Table) -> Any:
             return pc.match_substring_regex(values, whole, ignore_case=condition.ignore_case)
         case Has():
             return _has(condition, values)
+
+
+def _phrase(phrase: str, table: pa.Table) -> Any:
+    if WORDS not in table.column_names:
+        return pa.array(np.zeros(len(table), bool))
+    inside = pc.match_substring(table[WORDS].combine_chunks(), f" {phrase} ")
+    return pc.fill_null(inside, fill_value=False)
+
+
+def _near(condition: Near, table: pa.Table) -> Any:
+    columns = [column_of(field) for field in condition.fields]
+    if not set(columns) <= set(table.column_names):
+        return _unknown(table)
+    degrees = [
+        np.asarray(pc.cast(table[column].combine_chunks(), pa.float64()), float)
+        for column in columns
+    ]
+    inside = haversine(condition, degrees[0], degrees[1]) <= condition.reach
+    return pa.array(inside, mask=np.isnan(degrees[0]) | np.isnan(degrees[1]))
 
 
 def _unknown(table: pa.Table) -> Any:

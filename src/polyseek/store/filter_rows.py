@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from polyseek.core.filters import (
     And,
     Comparison,
@@ -16,6 +18,7 @@ from polyseek.core.filters import (
     In,
     IsNull,
     Like,
+    Near,
     Not,
     Operator,
     Or,
@@ -50,11 +53,20 @@ def matches(condition: Filter, row: Mapping[str, Any]) -> bool | None:
             return _negate(negated)
         case Not(part):
             return _negate(matches(part, row))
-        case IsNull(field):
-            return row.get(field) is None
         case Words(phrase):
             return f" {phrase} " in row.get(WORDS, "")
-    value = row.get(condition.field)
+        case Near(fields):
+            latitude, longitude = map(row.get, fields)
+            if latitude is None or longitude is None:
+                return None
+            return bool(haversine(condition, latitude, longitude) <= condition.reach)
+        case _:
+            return _leaf(condition, row.get(condition.field))
+
+
+def _leaf(condition: Comparison | In | IsNull | Like | Has, value: Any) -> bool | None:
+    if isinstance(condition, IsNull):
+        return value is None
     if value is None:
         return None
     match condition:
@@ -66,6 +78,14 @@ def matches(condition: Filter, row: Mapping[str, Any]) -> bool | None:
             return _like(condition, value)
         case Has():
             return condition.value in value
+
+
+def haversine(centre: Near, latitude: Any, longitude: Any) -> Any:
+    """Of the angles between positions in degrees (numbers or arrays) and the centre."""
+    up = np.sin(np.radians(latitude - centre.latitude) / 2)
+    along = np.sin(np.radians(longitude - centre.longitude) / 2)
+    level = np.cos(np.radians(centre.latitude)) * np.cos(np.radians(latitude))
+    return up * up + level * along * along
 
 
 def like_regex(pattern: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from polyseek.core.filters import (
     IsNull,
     Like,
     Literal,
+    Near,
     Not,
     Or,
     Words,
@@ -65,8 +67,10 @@ def _fails(condition: Filter, columns: Collection[str]) -> str:
 
 
 def _leaf(
-    condition: Comparison | In | IsNull | Like | Has | Words, columns: Collection[str]
+    condition: Comparison | In | IsNull | Like | Has | Near | Words, columns: Collection[str]
 ) -> str:
+    if isinstance(condition, Near):
+        return _near(condition, columns)
     if isinstance(condition, Words):
         inside = f"coalesce({WORDS}, '') LIKE {quote(f'% {condition.phrase} %')}"
         return inside if WORDS in columns else "FALSE"
@@ -88,6 +92,21 @@ def _leaf(
             return f"{column} {verb} {_literal(condition.pattern)}"
         case Has():
             return f"array_has({column}, {_literal(condition.value)})"
+
+
+def _near(condition: Near, columns: Collection[str]) -> str:
+    latitude, longitude = map(column_of, condition.fields)
+    if latitude not in columns or longitude not in columns:
+        return _UNKNOWN
+    cosine = _literal(math.cos(math.radians(condition.latitude)))
+    half = [
+        f"sin(radians({column} - {_literal(centre)}) / 2)"
+        for column, centre in ((latitude, condition.latitude), (longitude, condition.longitude))
+    ]
+    return (
+        f"{half[0]} * {half[0]} + {cosine} * cos(radians({latitude})) * {half[1]} * {half[1]} "
+        f"<= {_literal(condition.reach)}"
+    )
 
 
 def quote(text: str) -> str:

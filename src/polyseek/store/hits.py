@@ -93,7 +93,7 @@ def hits_from_arrow(
     )
     columns = [shown[name].to_pylist() for name in _SHOWN]
     biases = shown[bias].to_pylist() if bias in names else [None] * len(shown)
-    words = text_scores or [None] * len(shown)
+    words: Sequence[float | None] = text_scores or [None] * len(shown)
     numbers = range(len(shown)) if rows is None else rows
     return [
         Hit(

@@ -95,11 +95,14 @@ def _fill(table: Any) -> None:
 
 
 def _query(terms: Terms) -> Any:
-    from lancedb.query import BooleanQuery, MatchQuery, Occur
+    from lancedb import query
 
-    parts = [MatchQuery(" ".join(terms.exact), layout.WORDS)] if terms.exact else []
-    parts += [MatchQuery(word, layout.WORDS, fuzziness=edits_of(word)) for word in terms.fuzzy]
-    return parts[0] if len(parts) == 1 else BooleanQuery([(Occur.SHOULD, q) for q in parts])
+    match: Any = query.MatchQuery  # its annotations demand what has defaults
+    parts = [match(" ".join(terms.exact), layout.WORDS)] if terms.exact else []
+    parts += [match(word, layout.WORDS, fuzziness=edits_of(word)) for word in terms.fuzzy]
+    if len(parts) == 1:
+        return parts[0]
+    return query.BooleanQuery([(query.Occur.SHOULD, part) for part in parts])
 
 
 def _rows(table: Any, condition: Filter | None) -> int:

@@ -67,7 +67,7 @@ class WordChecks:
             assert isclose(hit.text_score, rarity * share, rel_tol=1e-4)
 
     def test_hits_by_words_have_their_cosine(self, store: Store) -> None:
-        a, b = unit(np.arange(1, DIM + 1)), axis(2)
+        a, b = unit(np.arange(1.0, DIM + 1)), axis(2)
         put(store, row("mem:/a", text="sun", shared=a), row("mem:/b", text="sun sun", shared=b))
         scores = {hit.uri: hit.score for hit in ask(store, "sun").hits}
         assert scores == pytest.approx({"mem:/a": float(a[0]), "mem:/b": 0.0}, abs=1e-5)

@@ -1,0 +1,164 @@
+"""Words beside vectors: evidence, fusion, phrases, and what stays as it was."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from polyseek.core.config import SearchMode, SearchOptions
+from polyseek.core.errors import QueryError
+from polyseek.core.hits import Query
+from polyseek.core.tuning import Calibration, Origin, Tuning
+from polyseek.core.types import (
+    AssetRecord,
+    AssetStatus,
+    Manifest,
+    Modality,
+    Role,
+    Segment,
+    SegmentBatch,
+)
+from polyseek.search.hybrid import add_evidence
+from polyseek.search.pipeline import search
+from polyseek.store.memory import MemoryStore
+from polyseek.testing import FakeEncoder
+
+TEXT, IMAGE = Modality.TEXT, Modality.IMAGE
+SCALE = Calibration(intercept=-2.0, slope=4.0, origin=Origin.COLLECTION, match_probability=0.4)
+
+
+@pytest.fixture
+def store():
+    """Pictures of one colour each, some with a caption."""
+    encoder = FakeEncoder()
+    info = encoder.info
+    dims = {modality: tower.dim for modality, tower in info.towers.items()}
+    manifest = Manifest(
+        format_version=1, encoder=info.name, revision=info.revision, dim=info.dim, tower_dims=dims
+    )
+    made = MemoryStore.create("memory", manifest)
+    captions = {
+        ("red", 0): None,
+        ("blue", 1): "an old windmill by the sea",
+        ("blue", 2): "a ferry leaves the old harbour in the rain",
+        ("green", 3): None,
+    }
+    prepare = info.towers[IMAGE].prepare
+    segments = [
+        Segment(
+            asset_uri=f"file:///{i}.x",
+            modality=IMAGE,
+            metadata={"caption": caption} if caption else {},
+        )
+        for (_, i), caption in captions.items()
+    ]
+    pictures = [prepare(Image.new("RGB", (9, 9), colour)) for colour, _ in captions]
+    records = [
+        AssetRecord(
+            uri=each.asset_uri,
+            status=AssetStatus.INDEXED,
+            modalities=(IMAGE,),
+            etag="1",
+            size_bytes=1,
+        )
+        for each in segments
+    ]
+    rows = encoder.encode(IMAGE, pictures, role=Role.DOCUMENT)
+    made.upsert(records, [SegmentBatch(IMAGE, segments, rows)])
+    return made
+
+
+def ask(store, text, **options):
+    query = Query(modality=TEXT, signals=[text], label=text)
+    return search(query, encoder=FakeEncoder(), store=store, options=SearchOptions(**options))
+
+
+def names(results):
+    return [hit.uri[8:9] for hit in results]
+
+
+def tuned(store):
+    store.save_tuning(Tuning(calibrations={(TEXT, IMAGE): SCALE}))
+    return store
+
+
+@pytest.mark.parametrize("prepare", [tuned, lambda store: store], ids=["tuned", "untuned"])
+def test_words_find_what_vectors_do_not(store, prepare):
+    store = prepare(store)
+    found = ask(store, "red windmill ferry harbour", show_all=True)
+    assert names(found).index("2") < names(found).index("3")
+    best = next(hit for hit in found if hit.uri.startswith("file:///2"))
+    assert best.text_score is not None
+    assert found.plan[0].words == 2
+
+
+def test_without_words_in_common_nothing_changes(store):
+    tuned(store)
+    dense = ask(store, "red zebra", mode=SearchMode.DENSE, show_all=True)
+    hybrid = ask(store, "red zebra", show_all=True)
+    assert [(h.id, h.probability) for h in hybrid] == [(h.id, h.probability) for h in dense]
+    assert hybrid.no_match == dense.no_match
+    assert hybrid.nearest == dense.nearest
+
+
+def test_a_picture_without_a_caption_keeps_its_probability(store):
+    tuned(store)
+    text = "red ferry harbour rain"
+    dense = {h.id: h for h in ask(store, text, mode=SearchMode.DENSE, show_all=True)}
+    for hit in ask(store, text, show_all=True):
+        if hit.text_score is None:
+            assert hit.probability == pytest.approx(dense[hit.id].probability)
+        else:
+            assert hit.probability >= dense[hit.id].probability
+
+
+def test_one_stray_word_is_no_evidence(store):
+    tuned(store)
+    text = "red old castle on a hill with a moat"
+    dense = {h.id: h.probability for h in ask(store, text, mode=SearchMode.DENSE, show_all=True)}
+    hybrid = {h.id: h.probability for h in ask(store, text, show_all=True)}
+    assert hybrid == pytest.approx(dense)
+
+
+def test_evidence_multiplies_the_odds():
+    chances = np.array([0.0, 0.2, 0.5, 1.0])
+    after = add_evidence(chances, np.log([4.0, 4.0, 3.0, 9.0]))
+    np.testing.assert_allclose(after, [0.0, 0.5, 0.75, 1.0])
+
+
+@pytest.mark.parametrize("mode", [SearchMode.HYBRID, SearchMode.TEXT])
+def test_phrases_are_demanded_and_exclusions_kept(store, mode):
+    assert names(ask(store, '"old harbour"', mode=mode)) == ["2"]
+    assert names(ask(store, "old -rain", mode=mode))[0] == "1"
+    assert "2" not in names(ask(store, "old -rain", mode=mode, show_all=True))
+
+
+def test_words_alone_find_only_what_has_them(store):
+    found = ask(tuned(store), "an old ferry", mode=SearchMode.TEXT)
+    assert names(found) == ["2", "1"]
+    assert [hit.probability for hit in found] == [None, None]
+    assert ask(store, "zebra", mode=SearchMode.TEXT).no_match
+
+
+def test_words_alone_need_a_text(store):
+    picture = Query(modality=IMAGE, signals=[Image.new("RGB", (9, 9), "red")], label="red.png")
+    options = SearchOptions(mode=SearchMode.TEXT)
+    with pytest.raises(QueryError, match="--text"):
+        search(picture, encoder=FakeEncoder(), store=store, options=options)
+    with pytest.raises(QueryError, match="--text"):
+        ask(store, "...", mode=SearchMode.TEXT)
+
+
+def test_a_document_as_a_query_has_no_words(store):
+    page = Query(modality=TEXT, signals=["old ferry", "harbour"], label="page.txt")
+    options = SearchOptions(show_all=True)
+    found = search(page, encoder=FakeEncoder(), store=store, options=options)
+    assert found.plan[0].words is None
+    assert all(hit.text_score is None for hit in found)
+
+
+def test_a_condition_holds_for_words_too(store):
+    found = ask(store, "old", filter="caption LIKE '%sea'", mode=SearchMode.TEXT)
+    assert names(found) == ["1"]
+    assert replace(found[0], rank=1) == found[0]
