@@ -98,8 +98,8 @@ def test_json_has_what_programs_need(cli, indexed):
     assert found["coverage"] == {"searched": 4, "failed": 2, "pending": 0}
     assert [hit["rank"] for hit in found["hits"]] == [1, 2]
     assert set(found["hits"][0]) == {
-        "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "text_score", "span", "text",
-        "moments", "metadata",
+        "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "text_score",
+        "text_share", "span", "text", "moments", "metadata",
     }  # fmt: skip
     assert {step["modality"] for step in found["plan"]} == {"image", "text"}
     assert all(step["recall"] == 1.0 for step in found["plan"])
@@ -330,11 +330,11 @@ def test_probabilities_and_their_reasons_are_shown(cli, indexed, monkeypatch):
     _, out, _ = cli("search", "red", "--explain")
     assert re.search(r"1\s+9\d%\s+image", out)
     assert "shipped calibration, a match from 50%" in re.sub(r"\s+", " ", out)
-    _, out, _ = cli("search", "red", "--modality", "text")
+    _, out, _ = cli("search", "red", "--dense", "--modality", "text")
     assert "Nothing found" in out
     assert "note.txt" not in out
-    _, out, _ = cli("search", "red", "--modality", "text", "--all")
+    _, out, _ = cli("search", "red", "--dense", "--modality", "text", "--all")
     assert "Nothing found" in out
     assert "note.txt" in out
-    _, out, _ = cli("search", "red", "--modality", "text", "--json")
+    _, out, _ = cli("search", "red", "--dense", "--modality", "text", "--json")
     assert (json.loads(out)["no_match"], json.loads(out)["hits"]) == (True, [])

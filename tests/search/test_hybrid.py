@@ -8,7 +8,7 @@ from PIL import Image
 
 from polyseek.core.config import SearchMode, SearchOptions
 from polyseek.core.errors import QueryError
-from polyseek.core.hits import Query
+from polyseek.core.hits import Hit, Query
 from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import (
     AssetRecord,
@@ -19,7 +19,7 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
 )
-from polyseek.search.hybrid import add_evidence
+from polyseek.search.hybrid import WEIGHT, add_evidence
 from polyseek.search.pipeline import search
 from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
@@ -85,12 +85,9 @@ def tuned(store):
 
 @pytest.mark.parametrize("prepare", [tuned, lambda store: store], ids=["tuned", "untuned"])
 def test_words_find_what_vectors_do_not(store, prepare):
-    store = prepare(store)
-    found = ask(store, "red windmill ferry harbour", show_all=True)
+    found = ask(prepare(store), "red ferry harbour rain", show_all=True)
     assert names(found).index("2") < names(found).index("3")
-    best = next(hit for hit in found if hit.uri.startswith("file:///2"))
-    assert best.text_score is not None
-    assert found.plan[0].words == 2
+    assert found.plan[0].words == 1
 
 
 def test_without_words_in_common_nothing_changes(store):
@@ -118,13 +115,29 @@ def test_one_stray_word_is_no_evidence(store):
     text = "red old castle on a hill with a moat"
     dense = {h.id: h.probability for h in ask(store, text, mode=SearchMode.DENSE, show_all=True)}
     hybrid = {h.id: h.probability for h in ask(store, text, show_all=True)}
-    assert hybrid == pytest.approx(dense)
+    assert hybrid == pytest.approx(dense, abs=0.02)
 
 
-def test_evidence_multiplies_the_odds():
-    chances = np.array([0.0, 0.2, 0.5, 1.0])
-    after = add_evidence(chances, np.log([4.0, 4.0, 3.0, 9.0]))
-    np.testing.assert_allclose(after, [0.0, 0.5, 0.75, 1.0])
+def test_evidence_multiplies_the_odds_and_fades_with_missing_words():
+    hit = Hit(id="1", uri="u", modality=IMAGE, score=0.1)
+    score = np.log(4.0) / WEIGHT
+    hits = [
+        hit,
+        replace(hit, text_score=score * 4, text_share=0.5),
+        replace(hit, text_score=score, text_share=1.0),
+        replace(hit, text_score=0.0, text_share=1.0),
+    ]
+    after = add_evidence(np.array([0.2, 0.2, 0.2, 1.0]), hits)
+    np.testing.assert_allclose(after, [0.2, 0.5, 0.75, 1.0])
+
+
+def test_a_text_with_every_word_matches_whatever_it_looks_like(store):
+    found = ask(tuned(store), "red ferry harbour", mode=SearchMode.DENSE)
+    assert names(found)[0] == "0"
+    found = ask(store, "ferry harbour")
+    assert names(found)[0] == "2"
+    assert found[0].probability > 0.5
+    assert not found.no_match
 
 
 @pytest.mark.parametrize("mode", [SearchMode.HYBRID, SearchMode.TEXT])

@@ -22,6 +22,7 @@ PICTURE = Hit(
     probability=0.925,
     hub_bias=0.125,
     text_score=2.5,
+    text_share=0.5,
     rank=1,
     metadata={
         "folder": "trip",
@@ -80,6 +81,7 @@ def test_the_dictionary_is_the_documented_one():
                 "score": 0.312346,
                 "hub_bias": 0.125,
                 "text_score": 2.5,
+                "text_share": 0.5,
                 "span": None,
                 "text": None,
                 "moments": [],
@@ -101,6 +103,7 @@ def test_the_dictionary_is_the_documented_one():
                 "score": 0.25,
                 "hub_bias": None,
                 "text_score": None,
+                "text_share": None,
                 "span": {"unit": "characters", "start": 0, "end": 41},
                 "text": PASSAGE.text,
                 "moments": [],
@@ -111,8 +114,8 @@ def test_the_dictionary_is_the_documented_one():
         "timings_ms": {"encode": 1.235, "total": 2.0},
     }
     assert list(answer) == ["query", "no_match", "nearest", "hits", "coverage", "timings_ms"]
-    names = "rank id uri modality probability score hub_bias text_score span text moments metadata"
-    assert list(answer["hits"][0]) == names.split()
+    names = "rank id uri modality probability score hub_bias text_score text_share span text"
+    assert list(answer["hits"][0]) == [*names.split(), "moments", "metadata"]
 
 
 def test_the_dictionary_survives_json():

@@ -219,7 +219,9 @@ def _explain(console: Console, found: Results) -> None:
         )
     for hit in found:
         bias = "" if hit.hub_bias is None else f", hub bias {hit.hub_bias:.3f}"
-        words = "" if hit.text_score is None else f", words {hit.text_score:.2f}"
+        words = (
+            "" if hit.text_score is None else f", words {hit.text_score:.2f} ({hit.text_share:.0%})"
+        )
         console.print(f"#{hit.rank}: cosine {hit.score:.4f}{bias}{words}", style="dim")
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in found.timings_ms.items())
     console.print(f"milliseconds: {times}", style="dim")

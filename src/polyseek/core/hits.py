@@ -107,6 +107,7 @@ class Hit:
             was fitted for the query's and the segment's modality.
         hub_bias: Its mean cosine with queries in general; None where not known.
         text_score: BM25 of the query's words in its texts; None where they have none of them.
+        text_share: Share of the query's words that its texts have; None as above.
         rank: Counts from 1.
         span: Where in the asset the segment lies; None for the whole asset.
         text: The words in it.
@@ -121,6 +122,7 @@ class Hit:
     probability: float | None = None
     hub_bias: float | None = None
     text_score: float | None = None
+    text_share: float | None = None
     rank: int = 0
     span: Span | None = None
     text: str | None = None

@@ -201,9 +201,9 @@ class StoreReader(Protocol):
     def search_text(self, terms: Terms, request: Retrieval) -> Candidates:
         """Segments with any of these words, best first: by BM25 over all their texts.
 
-        Their `text_score` is the BM25, their `score` the cosine with the request's vector; rows
-        that have none of the words are no candidates. Fuzzy words may need `optimize` after a
-        write. Raises as `search` does.
+        Their `text_score` is the BM25, `text_share` the share of the words they have, `score` the
+        cosine with the request's vector; rows with none of the words are no candidates. Fuzzy
+        words may need `optimize` after a write. Raises as `search` does.
         """
         ...
 

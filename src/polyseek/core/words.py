@@ -96,6 +96,18 @@ def edits_of(word: str) -> int:
     return 0 if len(word) <= 2 else 1 if len(word) <= 5 else 2
 
 
+def within(first: str, second: str, edits: int) -> bool:
+    """Whether so many letters added, left out or replaced turn one word into the other."""
+    if abs(len(first) - len(second)) > edits:
+        return False
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        previous, row[0] = row[0], i
+        for j, b in enumerate(second, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
+    return row[-1] <= edits
+
+
 def _of_run(run: str) -> Iterator[str]:
     if re.match(f"[{_PAIRED}]", run):
         for i, char in enumerate(run):

@@ -2,9 +2,12 @@
 
 A calibrated cosine says how probable a segment is; BM25 is, by its own model, a sum of logarithms
 of odds, one per word. So the two add. Words of one query come together, which that model leaves
-out, so they count half; and each word that is looked for first costs one, so that a stray one is no
-evidence. Evidence is never negative: a picture without a caption keeps the probability that its
-embedding gives it, and without any words in common nothing changes at all.
+out, and one stray word is no evidence: BM25 counts less than in full, and the less, the fewer of
+the words are there. A text that has every word is what people expect to find, whatever it looks
+like.
+
+Evidence is never negative: a picture without a caption keeps the probability that its embedding
+gives it, and without any words in common nothing changes at all.
 
 Where nothing is calibrated the two rankings are fused by reciprocal rank.
 """
@@ -26,11 +29,14 @@ from polyseek.core.types import Modality
 from polyseek.core.words import TextQuery, read_text_query
 from polyseek.search.fuse import reciprocal_rank
 
-WEIGHT = 0.5
-"""Of a unit of BM25 in the logarithm of the odds; benchmarks/hybrid.py."""
+WEIGHT = 0.7
+"""Of a unit of BM25 in the logarithm of the odds, when all words are there."""
 
-COST = 1.0
-"""Units of BM25 that each word of the query takes to count."""
+SHARE_POWER = 2
+"""How fast evidence fades with the share of the words that are there; benchmarks/hybrid.py."""
+
+ALL_WORDS = 0.5
+"""Probability that a segment with every word of the query is relevant for that alone."""
 
 DEPTH = 300
 """Segments looked at by their words: more than by their vectors, which all segments have."""
@@ -66,9 +72,9 @@ class WordSearch:
         found = store.search_text(self.terms, replace(request, limit=depth))
         if self.alone:
             return found
-        scores = {hit.id: hit.text_score for hit in found.hits}
-        known = [replace(hit, text_score=scores.pop(hit.id, None)) for hit in near.hits]
-        return replace(near, hits=[*known, *(hit for hit in found.hits if hit.id in scores)])
+        by_id = {hit.id: hit for hit in found.hits}
+        known = [by_id.pop(hit.id, hit) for hit in near.hits]
+        return replace(near, hits=[*known, *by_id.values()])
 
     def reorder(
         self, hits: Sequence[Hit], probabilities: Numbers | None, *, near: int
@@ -84,15 +90,9 @@ class WordSearch:
             return hits, None if self.alone else probabilities
         if probabilities is None:
             return _by_rank(hits, near), None
-        after = add_evidence(probabilities, self.evidence(hits))
+        after = add_evidence(probabilities, hits)
         order = np.argsort(-after, kind="stable")
         return [hits[i] for i in order.tolist()], after[order]
-
-    def evidence(self, hits: Sequence[Hit]) -> Numbers:
-        """``(n,)`` what the words add to the logarithm of each hit's odds; never below 0."""
-        cost = COST * (len(self.terms.exact) + len(self.terms.fuzzy))
-        found = np.array([hit.text_score or 0.0 for hit in hits])
-        return np.asarray(WEIGHT * np.maximum(0.0, found - cost))
 
 
 def read_words(query: Query, condition: Filter | None, mode: SearchMode) -> WordSearch:
@@ -123,11 +123,20 @@ def read_words(query: Query, condition: Filter | None, mode: SearchMode) -> Word
     )
 
 
-def add_evidence(probabilities: Numbers, evidence: Numbers) -> Numbers:
-    """``(n,)`` probabilities after evidence that multiplies the odds by its exponential."""
-    odds = np.exp(np.minimum(evidence, 50.0))
-    added: Numbers = probabilities * odds / (1 - probabilities + probabilities * odds)
-    return added
+def add_evidence(probabilities: Numbers, hits: Sequence[Hit]) -> Numbers:
+    """``(n,)`` probabilities after what each hit's words say; never lower.
+
+    Args:
+        probabilities: ``(n,)`` by their vectors.
+        hits: n hits.
+    """
+    scores = np.array([hit.text_score or 0.0 for hit in hits])
+    shares = np.array([hit.text_share or 0.0 for hit in hits])
+    odds = np.exp(np.minimum(WEIGHT * scores * shares**SHARE_POWER, 50.0))
+    added = probabilities * odds / (1 - probabilities + probabilities * odds)
+    whole = np.where(shares == 1, ALL_WORDS, 0.0)
+    after: Numbers = 1 - (1 - added) * (1 - whole)
+    return np.where(scores > 0, after, probabilities)
 
 
 def _by_rank(hits: Sequence[Hit], near: int) -> list[Hit]:

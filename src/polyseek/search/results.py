@@ -125,6 +125,7 @@ def _hit_dict(hit: Hit) -> dict[str, Any]:
         "score": round(float(hit.score), 6),
         "hub_bias": _rounded(hit.hub_bias),
         "text_score": _rounded(hit.text_score),
+        "text_share": _rounded(hit.text_share),
         "span": _span_dict(hit.span),
         "text": hit.text,
         "moments": [

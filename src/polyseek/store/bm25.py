@@ -8,7 +8,7 @@ from math import log
 from typing import TypeVar
 
 from polyseek.core.hits import Terms
-from polyseek.core.words import edits_of
+from polyseek.core.words import edits_of, within
 
 K1, B = 1.2, 0.75
 
@@ -38,15 +38,3 @@ def bm25(terms: Terms, documents: Mapping[_Key, Sequence[str]]) -> dict[_Key, fl
             share = often * (K1 + 1) / (often + K1 * (1 - B + B * length / mean))
             scores[key] = scores.get(key, 0.0) + rarity * share
     return scores
-
-
-def within(first: str, second: str, edits: int) -> bool:
-    """Whether so many letters added, left out or replaced turn one word into the other."""
-    if abs(len(first) - len(second)) > edits:
-        return False
-    row = list(range(len(second) + 1))
-    for i, a in enumerate(first, 1):
-        previous, row[0] = row[0], i
-        for j, b in enumerate(second, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
-    return row[-1] <= edits

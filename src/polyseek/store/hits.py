@@ -71,7 +71,7 @@ def hits_from_arrow(
     *,
     rows: Sequence[int] | None = None,
     hub: HubCorrection | None = None,
-    text_scores: Sequence[float] | None = None,
+    matched: Sequence[tuple[float, float]] | None = None,
 ) -> list[Hit]:
     """Hits in the order of the rows, with ranks from 1.
 
@@ -81,7 +81,7 @@ def hits_from_arrow(
         modality: Of the segments.
         rows: n row numbers; None for all rows in order.
         hub: The correction in use, if any: its bias is shown with the hit.
-        text_scores: n BM25 scores, where words were looked for.
+        matched: n pairs of `text_score` and `text_share`, where words were looked for.
     """
     # Metadata stays where it is until somebody looks at it.
     bias = HUB_COLUMN[hub.query] if hub else None
@@ -93,7 +93,7 @@ def hits_from_arrow(
     )
     columns = [shown[name].to_pylist() for name in _SHOWN]
     biases = shown[bias].to_pylist() if bias in names else [None] * len(shown)
-    words: Sequence[float | None] = text_scores or [None] * len(shown)
+    by_words: Sequence[tuple[float | None, float | None]] = matched or [(None, None)] * len(shown)
     numbers = range(len(shown)) if rows is None else rows
     return [
         Hit(
@@ -105,11 +105,12 @@ def hits_from_arrow(
             rank=rank,
             span=span_of(unit, start, end) if unit else None,
             text=text,
-            text_score=text_score,
+            text_score=by_word[0],
+            text_share=by_word[1],
             metadata=RowMetadata(table, row),
         )
-        for rank, (id_, uri, unit, start, end, text, hub_bias, text_score, score, row) in enumerate(
-            zip(*columns, biases, words, scores, numbers, strict=True), 1
+        for rank, (id_, uri, unit, start, end, text, hub_bias, by_word, score, row) in enumerate(
+            zip(*columns, biases, by_words, scores, numbers, strict=True), 1
         )
     ]
 

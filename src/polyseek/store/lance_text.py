@@ -18,7 +18,7 @@ from polyseek.core.words import edits_of
 from polyseek.store import layout
 from polyseek.store.filter_sql import to_sql
 from polyseek.store.hits import hits_from_arrow, read_metadata
-from polyseek.store.words import stored_words, words_of
+from polyseek.store.words import share_found, stored_words, words_of
 
 _TIES = 32
 """Lance breaks ties as it likes: this many more rows are asked for, and ordered by id."""
@@ -33,10 +33,9 @@ def search(table: Any, terms: Terms, request: Retrieval, condition: Filter | Non
     names = [name for name in table.schema.names if name not in others]
     found = ranked(table, terms, request.limit, condition=condition, columns=names)
     cosines = layout.vectors_to_numpy(found[vector]) @ request.vector if len(found) else np.zeros(0)
-    scores = found["_score"].to_pylist()
     hits = hits_from_arrow(
         found.drop_columns([vector]), cosines.tolist(), request.modality, hub=request.hub,
-        text_scores=scores,
+        matched=matches(terms, found),
     )  # fmt: skip
     return Candidates(hits=hits, tier="lance-text", rows=_rows(table, condition))
 
@@ -50,6 +49,13 @@ def ranked(
         query = query.where(to_sql(condition, table.schema.names), prefilter=True)
     found = query.to_arrow()
     return found.sort_by([("_score", "descending"), ("id", "ascending")]).slice(0, limit)
+
+
+def matches(terms: Terms, found: pa.Table) -> list[tuple[float, float]]:
+    """`text_score` and `text_share` of rows that `ranked` gave with their words."""
+    stored = found[layout.WORDS].to_pylist()
+    shares = (share_found(terms, words or "") for words in stored)
+    return list(zip(found["_score"].to_pylist(), shares, strict=True))
 
 
 def searchable(table: Any) -> bool:

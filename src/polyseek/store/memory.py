@@ -31,7 +31,7 @@ from polyseek.store.batches import require_finite, spread
 from polyseek.store.bm25 import bm25
 from polyseek.store.filter_rows import WORDS, matches
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
-from polyseek.store.words import stored_words, words_of
+from polyseek.store.words import share_found, stored_words, words_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,8 @@ class MemoryStore:
         for row in found[: request.limit]:
             cosine = float(np.vecdot(self._vector(row, request.space), request.vector))
             hit = self._hit(row, cosine, request)
-            hits.append(replace(hit, text_score=scores[hit.id]))
+            share = share_found(terms, stored_words(row.words))
+            hits.append(replace(hit, text_score=scores[hit.id], text_share=share))
         return Candidates(hits=_numbered(hits), tier="memory-text", rows=len(rows))
 
     @contextmanager

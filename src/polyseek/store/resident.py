@@ -64,12 +64,12 @@ class Resident:
         if not lance_text.searchable(self._table) or not terms:
             return Candidates(hits=(), tier="empty", rows=0)
         found = lance_text.ranked(
-            self._table, terms, request.limit, condition=condition, columns=["id"]
+            self._table, terms, request.limit, condition=condition, columns=["id", layout.WORDS]
         )
         rows = np.array([self._row_of[id_] for id_ in found["id"].to_pylist()], np.int64)
         hits = hits_from_arrow(
             self._columns, self._cosines(request, rows), self.modality, rows=rows.tolist(),
-            hub=request.hub, text_scores=found["_score"].to_pylist(),
+            hub=request.hub, matched=lance_text.matches(terms, found),
         )  # fmt: skip
         eligible = len(self._columns)
         if condition is not None:

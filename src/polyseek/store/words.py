@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
+from polyseek.core.hits import Terms
 from polyseek.core.types import MetadataValue
-from polyseek.core.words import words, words_of_name
+from polyseek.core.words import edits_of, within, words, words_of_name
 
 TECHNICAL = frozenset(
     "path name folder format mime codec audio_codec video_codec id etag uri encoding text_source "
@@ -36,6 +37,17 @@ def words_of(uri: str, text: str | None, metadata: Mapping[str, MetadataValue]) 
 def stored_words(found: list[str]) -> str:
     """Words as their column keeps them: between blanks, so that ``' red car '`` finds a phrase."""
     return f" {' '.join(found)} " if found else " "
+
+
+def share_found(terms: Terms, stored: str) -> float:
+    """Share of the words that are among the stored ones."""
+    found = sum(f" {word} " in stored for word in terms.exact)
+    if terms.fuzzy:
+        held = set(stored.split())
+        found += sum(
+            any(within(word, other, edits_of(word)) for other in held) for word in terms.fuzzy
+        )
+    return found / (len(terms.exact) + len(terms.fuzzy))
 
 
 def _texts(metadata: Mapping[str, MetadataValue]) -> Iterator[str]:

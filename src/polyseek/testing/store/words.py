@@ -29,6 +29,8 @@ class WordChecks:
         found = ask(store, "dog run")
         assert [hit.uri for hit in found.hits] == ["mem:/c", "mem:/a"]
         assert [hit.rank for hit in found.hits] == [1, 2]
+        assert [hit.text_share for hit in found.hits] == [1, 1]
+        assert [hit.text_share for hit in ask(store, "dog zebra").hits] == [0.5, 0.5]
         assert found.rows == 3
         assert uris(ask(store, "cats")) == {"mem:/b"}
         assert not ask(store, "zebra").hits
@@ -105,6 +107,7 @@ class WordChecks:
             store.optimize()
         assert uris(ask(store, fuzzy="strawbery")) == {"mem:/a"}
         assert uris(ask(store, "pie", fuzzy="cakes")) == {"mem:/a", "mem:/b"}
+        assert [h.text_share for h in ask(store, "blue", fuzzy="strawbery cake").hits] == [2 / 3]
         assert not ask(store, "strawbery").hits
 
     def test_words_follow_every_write(self, store: Store) -> None:
