@@ -99,7 +99,7 @@ def test_json_has_what_programs_need(cli, indexed):
     assert [hit["rank"] for hit in found["hits"]] == [1, 2]
     assert set(found["hits"][0]) == {
         "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "text_score",
-        "text_share", "span", "text", "moments", "metadata",
+        "text_share", "sparse_score", "span", "text", "moments", "metadata",
     }  # fmt: skip
     assert {step["modality"] for step in found["plan"]} == {"image", "text"}
     assert all(step["recall"] == 1.0 for step in found["plan"])

@@ -82,6 +82,7 @@ def test_the_dictionary_is_the_documented_one():
                 "hub_bias": 0.125,
                 "text_score": 2.5,
                 "text_share": 0.5,
+                "sparse_score": None,
                 "span": None,
                 "text": None,
                 "moments": [],
@@ -104,6 +105,7 @@ def test_the_dictionary_is_the_documented_one():
                 "hub_bias": None,
                 "text_score": None,
                 "text_share": None,
+                "sparse_score": None,
                 "span": {"unit": "characters", "start": 0, "end": 41},
                 "text": PASSAGE.text,
                 "moments": [],
@@ -114,8 +116,15 @@ def test_the_dictionary_is_the_documented_one():
         "timings_ms": {"encode": 1.235, "total": 2.0},
     }
     assert list(answer) == ["query", "no_match", "nearest", "hits", "coverage", "timings_ms"]
-    names = "rank id uri modality probability score hub_bias text_score text_share span text"
-    assert list(answer["hits"][0]) == [*names.split(), "moments", "metadata"]
+    names = "rank id uri modality probability score hub_bias text_score text_share"
+    assert list(answer["hits"][0]) == [
+        *names.split(),
+        "sparse_score",
+        "span",
+        "text",
+        "moments",
+        "metadata",
+    ]
 
 
 def test_the_dictionary_survives_json():

@@ -108,6 +108,7 @@ class Hit:
         hub_bias: Its mean cosine with queries in general; None where not known.
         text_score: BM25 of the query's words in its texts; None where they have none of them.
         text_share: Share of the query's words that its texts have; None as above.
+        sparse_score: Product with the query's sparse vector; None where they share no index.
         rank: Counts from 1.
         span: Where in the asset the segment lies; None for the whole asset.
         text: The words in it.
@@ -123,6 +124,7 @@ class Hit:
     hub_bias: float | None = None
     text_score: float | None = None
     text_share: float | None = None
+    sparse_score: float | None = None
     rank: int = 0
     span: Span | None = None
     text: str | None = None

@@ -30,6 +30,7 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Sound,
+    SparseVector,
     Utterance,
 )
 
@@ -204,6 +205,14 @@ class StoreReader(Protocol):
         Their `text_score` is the BM25, `text_share` the share of the words they have, `score` the
         cosine with the request's vector; rows with none of the words are no candidates. Fuzzy
         words may need `optimize` after a write. Raises as `search` does.
+        """
+        ...
+
+    def search_sparse(self, vector: SparseVector, request: Retrieval) -> Candidates:
+        """Segments that share an index with a sparse vector, best first: by the product, exactly.
+
+        Their `sparse_score` is the product, their `score` the cosine with the request's vector.
+        Raises as `search` does.
         """
         ...
 

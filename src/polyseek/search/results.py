@@ -126,6 +126,7 @@ def _hit_dict(hit: Hit) -> dict[str, Any]:
         "hub_bias": _rounded(hit.hub_bias),
         "text_score": _rounded(hit.text_score),
         "text_share": _rounded(hit.text_share),
+        "sparse_score": _rounded(hit.sparse_score),
         "span": _span_dict(hit.span),
         "text": hit.text,
         "moments": [

@@ -72,6 +72,7 @@ def hits_from_arrow(
     rows: Sequence[int] | None = None,
     hub: HubCorrection | None = None,
     matched: Sequence[tuple[float, float]] | None = None,
+    products: Sequence[float] | None = None,
 ) -> list[Hit]:
     """Hits in the order of the rows, with ranks from 1.
 
@@ -82,6 +83,7 @@ def hits_from_arrow(
         rows: n row numbers; None for all rows in order.
         hub: The correction in use, if any: its bias is shown with the hit.
         matched: n pairs of `text_score` and `text_share`, where words were looked for.
+        products: n values of `sparse_score`, where a sparse vector was looked for.
     """
     # Metadata stays where it is until somebody looks at it.
     bias = HUB_COLUMN[hub.query] if hub else None
@@ -94,6 +96,7 @@ def hits_from_arrow(
     columns = [shown[name].to_pylist() for name in _SHOWN]
     biases = shown[bias].to_pylist() if bias in names else [None] * len(shown)
     by_words: Sequence[tuple[float | None, float | None]] = matched or [(None, None)] * len(shown)
+    sparse_scores: Sequence[float | None] = products or [None] * len(shown)
     numbers = range(len(shown)) if rows is None else rows
     return [
         Hit(
@@ -107,10 +110,23 @@ def hits_from_arrow(
             text=text,
             text_score=by_word[0],
             text_share=by_word[1],
+            sparse_score=sparse,
             metadata=RowMetadata(table, row),
         )
-        for rank, (id_, uri, unit, start, end, text, hub_bias, by_word, score, row) in enumerate(
-            zip(*columns, biases, by_words, scores, numbers, strict=True), 1
+        for rank, (
+            id_,
+            uri,
+            unit,
+            start,
+            end,
+            text,
+            hub_bias,
+            by_word,
+            sparse,
+            score,
+            row,
+        ) in enumerate(
+            zip(*columns, biases, by_words, sparse_scores, scores, numbers, strict=True), 1
         )
     ]
 

@@ -32,8 +32,9 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Space,
+    SparseVector,
 )
-from polyseek.store import lance_index, lance_search, lance_text, layout
+from polyseek.store import inverted, lance_index, lance_search, lance_text, layout
 from polyseek.store.batches import join_batches, require_finite, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
@@ -201,6 +202,18 @@ class LanceStore:
                 return lance_text.search(table, terms, request, condition)
             return self._copy_of(table, request.modality).search_text(terms, request, condition)
 
+    def search_sparse(self, vector: SparseVector, request: Retrieval) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        self._check_vector(request)
+        with self._reading():
+            condition = check(request.filter, self.fields()) if request.filter else None
+            table = self._table_of(request.modality)
+            if table is None or inverted.INDICES not in table.schema.names:
+                return Candidates(hits=(), tier="empty", rows=0)
+            if self._resident is None:
+                return lance_search.search_sparse(table, vector, request, condition)
+            return self._copy_of(table, request.modality).search_sparse(vector, request, condition)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """See `polyseek.core.protocols.StoreWriter`."""
@@ -316,6 +329,8 @@ class LanceStore:
             .when_not_matched_insert_all()
             .when_not_matched_by_source_delete(_condition("asset_uri", uris))
         )
+        if any(s.sparse for s in batch.segments) and inverted.INDICES not in table.schema.names:
+            table.add_columns(list(inverted.FIELDS))
         arrow = layout.segments_to_arrow(batch, rows, own)
         merge.execute(arrow.select(table.schema.names))
 
@@ -426,6 +441,7 @@ def _batch(modality: Modality, rows: pa.Table) -> SegmentBatch:
         name: rows[name].to_pylist()
         for name in ("asset_uri", "span_unit", "span_start", "span_end", "text")
     }
+    sparse = layout.sparse_of(rows)
     segments = [
         Segment(
             asset_uri=columns["asset_uri"][i],
@@ -435,6 +451,7 @@ def _batch(modality: Modality, rows: pa.Table) -> SegmentBatch:
             ),
             text=columns["text"][i],
             metadata=read_metadata(rows, i),
+            sparse=sparse[i],
         )
         for i in range(len(rows))
     ]

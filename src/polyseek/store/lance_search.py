@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pyarrow as pa
 
 from polyseek.core.filters import Filter
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval
-from polyseek.store import lance_index, layout
-from polyseek.store.filter_sql import to_sql
+from polyseek.core.types import SparseVector
+from polyseek.store import inverted, lance_index, layout
+from polyseek.store.filter_sql import quote, to_sql
 from polyseek.store.hits import hits_from_arrow
 
 SELECT_EXACT_ROWS = 20_000
@@ -34,11 +36,43 @@ def search(table: Any, request: Retrieval, condition: Filter | None) -> Candidat
     return Candidates(hits=hits, tier="lance-ann", rows=rows, recall=recall)
 
 
+def search_sparse(
+    table: Any, vector: SparseVector, request: Retrieval, condition: Filter | None
+) -> Candidates:
+    """See `polyseek.core.protocols.StoreReader`: one pass over the column of sparse vectors."""
+    where = to_sql(condition, table.schema.names) if condition is not None else None
+    query = table.search().where(where) if where else table.search()
+    names = ["id", inverted.INDICES, inverted.WEIGHTS]
+    ids: list[str] = []
+
+    def blocks() -> Iterator[Any]:
+        for block in query.select(names).limit(None).to_batches():
+            ids.extend(block["id"].to_pylist())
+            yield block
+
+    scores = inverted.scan(blocks(), vector)
+    best = inverted.best(scores, ids, request.limit)
+    wanted = [ids[i] for i in best]
+    hidden = {*inverted.COLUMNS, *layout.VECTOR_COLUMN.values()}
+    column = layout.VECTOR_COLUMN[request.space]
+    shown = [name for name in table.schema.names if name not in hidden]
+    condition_ = f"id IN ({', '.join(map(quote, wanted))})" if wanted else "FALSE"
+    found = table.search().where(condition_).limit(None).select([*shown, column]).to_arrow()
+    place = {id_: i for i, id_ in enumerate(found["id"].to_pylist())}
+    found = found.take(pa.array([place[id_] for id_ in wanted], pa.int64()))
+    cosines = layout.vectors_to_numpy(found[column]) @ request.vector if wanted else np.zeros(0)
+    hits = hits_from_arrow(
+        found.drop_columns([column]), cosines.tolist(), request.modality, hub=request.hub,
+        products=scores[best].tolist(),
+    )  # fmt: skip
+    return Candidates(hits=hits, tier="lance-sparse", rows=len(ids))
+
+
 def _nearest(
     table: Any, request: Retrieval, limit: int, *, where: str | None, indexed: bool
 ) -> pa.Table:
     """The best rows without their vectors; equal scores are ordered by id, as in memory."""
-    vectors = set(layout.VECTOR_COLUMN.values())
+    vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
     columns = [name for name in table.schema.names if name not in vectors]
     least = _least_offset(table, request.hub) if request.hub else 0.0
     asked = limit if request.hub is None else _HUB_DEPTH * limit

@@ -15,7 +15,7 @@ import pyarrow as pa
 from polyseek.core.filters import Filter
 from polyseek.core.hits import Candidates, Retrieval, Terms
 from polyseek.core.words import edits_of
-from polyseek.store import layout
+from polyseek.store import inverted, layout
 from polyseek.store.filter_sql import to_sql
 from polyseek.store.hits import hits_from_arrow, read_metadata
 from polyseek.store.words import share_found, stored_words, words_of
@@ -29,7 +29,7 @@ def search(table: Any, terms: Terms, request: Retrieval, condition: Filter | Non
     if not searchable(table) or not terms:
         return Candidates(hits=(), tier="empty", rows=0)
     vector = layout.VECTOR_COLUMN[request.space]
-    others = set(layout.VECTOR_COLUMN.values()) - {vector}
+    others = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS} - {vector}
     names = [name for name in table.schema.names if name not in others]
     found = ranked(table, terms, request.limit, condition=condition, columns=names)
     cosines = layout.vectors_to_numpy(found[vector]) @ request.vector if len(found) else np.zeros(0)
@@ -85,7 +85,7 @@ def refresh(table: Any) -> None:
 
 
 def _fill(table: Any) -> None:
-    vectors = set(layout.VECTOR_COLUMN.values())
+    vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
     names = [name for name in table.schema.names if name not in vectors]
     wordless = table.search().where(f"{layout.WORDS} IS NULL").limit(None).select(names)
     parts = []

@@ -31,7 +31,9 @@ from polyseek.core.types import (
     Space,
     Span,
     SpanUnit,
+    SparseVector,
 )
+from polyseek.store.inverted import COLUMNS, INDICES, WEIGHTS, from_arrow, to_arrow
 from polyseek.store.metadata import dump_clashing
 from polyseek.store.words import stored_words, words_of
 
@@ -145,6 +147,7 @@ def segments_to_arrow(
             ],
             pa.string(),
         ),
+        **dict(zip(COLUMNS, to_arrow(s.sparse for s in segments), strict=True)),
         "clashing": pa.array([dump_clashing(rest) for _, rest in rows], pa.string()),
         "embedding": vectors_to_arrow(batch.embeddings.shared, pa.float32()),
         "tower": vectors_to_arrow(batch.embeddings.tower, pa.float16()),
@@ -182,6 +185,13 @@ def embeddings_of(rows: Any) -> Embeddings:
     """Both embeddings of rows of a segments table."""
     shared, tower = (vectors_to_numpy(rows[VECTOR_COLUMN[space]]) for space in Space)
     return Embeddings(shared=shared, tower=tower)
+
+
+def sparse_of(rows: pa.Table) -> Sequence[SparseVector | None]:
+    """The sparse vectors of rows of a segments table."""
+    if INDICES not in rows.column_names:
+        return [None] * len(rows)
+    return from_arrow(rows[INDICES], rows[WEIGHTS])
 
 
 def unit_rows(rows: Floats) -> Floats:

@@ -26,6 +26,7 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Space,
+    SparseVector,
 )
 from polyseek.store.batches import require_finite, spread
 from polyseek.store.bm25 import bm25
@@ -123,6 +124,20 @@ class MemoryStore:
             share = share_found(terms, stored_words(row.words))
             hits.append(replace(hit, text_score=scores[hit.id], text_share=share))
         return Candidates(hits=_numbered(hits), tier="memory-text", rows=len(rows))
+
+    def search_sparse(self, vector: SparseVector, request: Retrieval) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        self._check_vector(request)
+        rows = self._eligible(request)
+        found = []
+        for row in rows:
+            product = _product(vector, row.segment.sparse)
+            if product is not None:
+                cosine = float(np.vecdot(self._vector(row, request.space), request.vector))
+                found.append(replace(self._hit(row, cosine, request), sparse_score=product))
+        found.sort(key=lambda hit: (-(hit.sparse_score or 0.0), hit.id))
+        best = _numbered(found[: request.limit])
+        return Candidates(hits=best, tier="memory-sparse", rows=len(rows))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -241,6 +256,13 @@ class MemoryStore:
 
 def _numbered(hits: Sequence[Hit]) -> list[Hit]:
     return [replace(hit, rank=rank) for rank, hit in enumerate(hits, 1)]
+
+
+def _product(query: SparseVector, row: SparseVector | None) -> float | None:
+    if row is None:
+        return None
+    shared, mine, others = np.intersect1d(query.indices, row.indices, return_indices=True)
+    return float(query.weights[mine] @ row.weights[others]) if len(shared) else None
 
 
 def _embeddings(rows: Sequence[_Row]) -> Embeddings:

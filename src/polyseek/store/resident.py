@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from polyseek.core.filters import Filter
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
-from polyseek.core.types import Floats, Modality, Space
-from polyseek.store import lance_text, layout, recall
+from polyseek.core.types import Floats, Modality, Space, SparseVector
+from polyseek.store import inverted, lance_text, layout, recall
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow
 from polyseek.store.scan import EXACT_ROWS, CodedIndex, ExactIndex, Rows, VectorIndex
@@ -32,7 +32,7 @@ class Resident:
         self._table = table
         self._indexes: dict[Space, VectorIndex] = {}
         self._offsets: dict[HubCorrection, Floats] = {}
-        vectors = set(layout.VECTOR_COLUMN.values())
+        vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
         names = [name for name in table.schema.names if name not in vectors]
         self._columns: pa.Table = table.search().select(names).to_arrow().combine_chunks()
         # The order of ids, so that equal scores come in the same order everywhere.
@@ -76,9 +76,35 @@ class Resident:
             eligible = len(passing_rows(condition, self._columns))
         return Candidates(hits=hits, tier="lance-text", rows=eligible)
 
+    def search_sparse(
+        self, vector: SparseVector, request: Retrieval, condition: Filter | None
+    ) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        scores, eligible = self._inverted.scores(vector), len(self._columns)
+        if condition is not None:
+            passing = passing_rows(condition, self._columns)
+            eligible, kept = len(passing), np.full_like(scores, np.nan)
+            kept[passing] = scores[passing]
+            scores = kept
+        rows = inverted.best(scores, self._ids, request.limit)
+        hits = hits_from_arrow(
+            self._columns, self._cosines(request, rows), self.modality, rows=rows.tolist(),
+            hub=request.hub, products=scores[rows].tolist(),
+        )  # fmt: skip
+        return Candidates(hits=hits, tier="memory-sparse", rows=eligible)
+
+    @cached_property
+    def _inverted(self) -> inverted.InvertedIndex:
+        rows = self._table.search().select(list(inverted.COLUMNS)).to_arrow()
+        return inverted.InvertedIndex(rows[inverted.INDICES], rows[inverted.WEIGHTS])
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        return list(self._columns["id"].to_pylist())
+
     @cached_property
     def _row_of(self) -> dict[str, int]:
-        return {id_: row for row, id_ in enumerate(self._columns["id"].to_pylist())}
+        return {id_: row for row, id_ in enumerate(self._ids)}
 
     def _cosines(self, request: Retrieval, rows: Rows) -> list[float]:
         """The cosine of each of these rows."""

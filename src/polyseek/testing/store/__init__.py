@@ -12,6 +12,7 @@ from polyseek.core.types import Manifest
 from polyseek.testing.store.metadata import MetadataChecks
 from polyseek.testing.store.samples import MANIFEST
 from polyseek.testing.store.searching import SearchChecks
+from polyseek.testing.store.sparse import SparseChecks
 from polyseek.testing.store.tuning import TuningChecks
 from polyseek.testing.store.words import WordChecks
 from polyseek.testing.store.writing import WriteChecks
@@ -19,7 +20,9 @@ from polyseek.testing.store.writing import WriteChecks
 __all__ = ["StoreConformance"]
 
 
-class StoreConformance(SearchChecks, WordChecks, MetadataChecks, WriteChecks, TuningChecks, ABC):
+class StoreConformance(
+    SearchChecks, WordChecks, SparseChecks, MetadataChecks, WriteChecks, TuningChecks, ABC
+):
     """Checks of `polyseek.core.protocols.Store`; name the subclass ``Test...``."""
 
     @abstractmethod

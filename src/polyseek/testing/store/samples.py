@@ -27,6 +27,7 @@ from polyseek.core.types import (
     Space,
     Span,
     SpanUnit,
+    SparseVector,
 )
 
 TEXT, IMAGE = Modality.TEXT, Modality.IMAGE
@@ -68,10 +69,16 @@ def row(
     metadata: Metadata | None = None,
     shared: Vector | None = None,
     tower: Vector | None = None,
+    sparse: SparseVector | None = None,
 ) -> Row:
     """A row; embeddings that are not given are random and depend on the segment alone."""
     segment = Segment(
-        asset_uri=uri, modality=modality, span=span, text=text, metadata=metadata or {}
+        asset_uri=uri,
+        modality=modality,
+        span=span,
+        text=text,
+        metadata=metadata or {},
+        sparse=sparse,
     )
     rng = np.random.default_rng(int(segment.id, 16))
     return Row(
