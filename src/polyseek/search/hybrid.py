@@ -29,7 +29,7 @@ from polyseek.core.types import Modality
 from polyseek.core.words import TextQuery, read_text_query
 from polyseek.search.fuse import reciprocal_rank
 
-WEIGHT = 0.7
+WEIGHT = 0.5
 """Of a unit of BM25 in the logarithm of the odds, when all words are there."""
 
 SHARE_POWER = 2

@@ -25,7 +25,8 @@ class SparseChecks:
         for query in (_random(rng), _random(rng)):
             expected = _products(rows, query)
             found = ask(store, query)
-            assert {hit.id: hit.sparse_score for hit in found.hits} == pytest.approx(expected, abs=1e-6)
+            products = {hit.id: hit.sparse_score for hit in found.hits}
+            assert products == pytest.approx(expected, abs=1e-6)
             scores = [hit.sparse_score or 0.0 for hit in found.hits]
             assert scores == sorted(scores, reverse=True)
             assert found.rows == 61
