@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
 from polyseek.api.tuner import Tuner
 from polyseek.core import plugins
@@ -253,6 +254,10 @@ class Collection:
     def fields(self) -> Mapping[str, FieldType]:
         """Metadata fields that filters may name, with their types."""
         return self._store.fields()
+
+    def describe_fields(self) -> list[Field]:
+        """Metadata fields with their types, number of segments and example values."""
+        return describe(self._store)
 
     def status(self) -> Status:
         """Counts by status and modality, and every failure with its reason."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from polyseek.cli import exits, models
+from polyseek.cli.fields import fields
 from polyseek.core.errors import ConfigError
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models.app, name="models")
+app.command()(fields)
 
 CollectionOption = Annotated[
     str | None,

@@ -1,0 +1,41 @@
+"""`polyseek fields`: what filters may name."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+EXAMPLE_CHARS = 40
+
+
+def fields(
+    *,
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", help="Folder of the collection.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """List the metadata fields that filters may name: type, number of segments, examples."""
+    from polyseek import api
+
+    found = api.open(collection, create=False, resident=False).describe_fields()
+    if as_json:
+        typer.echo(json.dumps([field.to_dict() for field in found], ensure_ascii=False, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("field", "type", "segments", "examples"):
+        table.add_column(column, justify="right" if column == "segments" else "left")
+    for field in found:
+        examples = ", ".join(_short(str(value)) for value in field.to_dict()["examples"])
+        table.add_row(Text(field.name), str(field.type), f"{field.segments:,}", Text(examples))
+    Console(highlight=False).print(table if found else "no metadata yet")
+
+
+def _short(value: str) -> str:
+    line = " ".join(value.split())
+    return line if len(line) <= EXAMPLE_CHARS else line[: EXAMPLE_CHARS - 1] + "…"
