@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -78,7 +77,7 @@ def tags(number: int, rows: int) -> list[str]:
     return ["any", *(f"s{share:g}" for share in SHARES if number < share * rows)]
 
 
-def measure(store: LanceStore, vectors: Floats, queries: Sequence[Floats], where: str, share: float
+def measure(store: LanceStore, vectors: Floats, queries: Floats, where: str, share: float
             ) -> dict[str, Any]:  # fmt: skip
     """Recall, median latency and who answered."""
     rows = len(vectors)

@@ -338,3 +338,26 @@ def test_probabilities_and_their_reasons_are_shown(cli, indexed, monkeypatch):
     assert "note.txt" in out
     _, out, _ = cli("search", "red", "--dense", "--modality", "text", "--json")
     assert (json.loads(out)["no_match"], json.loads(out)["hits"]) == (True, [])
+
+def test_fields_are_listed(cli, indexed):
+    _, out, _ = cli("fields")
+    assert "folder" in out
+    _, out, _ = cli("fields", "--json")
+    found = {field["name"]: field for field in json.loads(out)}
+    assert found["size_bytes"]["type"] == "integer"
+    assert found["size_bytes"]["segments"] >= 1
+    assert found["modified"]["examples"]
+
+
+def test_words_and_vectors_can_be_searched_alone(cli, indexed):
+    _, out, _ = cli("search", "road", "--text", "--json", "--explain")
+    found = json.loads(out)
+    assert [hit["uri"].rpartition("/")[2] for hit in found["hits"]] == ["note.txt"]
+    assert found["hits"][0]["text_share"] == 1
+    _, out, _ = cli("search", "road", "--dense", "--json", "--explain")
+    assert {step["words"] for step in json.loads(out)["plan"]} == {None}
+    _, out, _ = cli("search", "red road", "--explain")
+    assert re.search(r"words \d+\.\d\d \(\d+%\)", out)
+    code, _, err = cli("search", "road", "--dense", "--text")
+    assert code == exits.TABLE[ConfigError]
+    assert "exclude each other" in err
