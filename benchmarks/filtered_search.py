@@ -37,7 +37,7 @@ SHARES = (0.001, 0.01, 0.1, 0.5)
 IMAGE = Modality.IMAGE
 
 
-def unit(rows: Floats) -> Floats:
+def unit(rows: Any) -> Floats:
     """Rows at length 1."""
     scaled: Floats = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
     return scaled
