@@ -339,6 +339,7 @@ def test_probabilities_and_their_reasons_are_shown(cli, indexed, monkeypatch):
     _, out, _ = cli("search", "red", "--dense", "--modality", "text", "--json")
     assert (json.loads(out)["no_match"], json.loads(out)["hits"]) == (True, [])
 
+
 def test_fields_are_listed(cli, indexed):
     _, out, _ = cli("fields")
     assert "folder" in out
@@ -359,5 +360,5 @@ def test_words_and_vectors_can_be_searched_alone(cli, indexed):
     _, out, _ = cli("search", "red road", "--explain")
     assert re.search(r"words \d+\.\d\d \(\d+%\)", out)
     code, _, err = cli("search", "road", "--dense", "--text")
-    assert code == exits.TABLE[ConfigError]
+    assert code == exits.TABLE[errors.ConfigError]
     assert "exclude each other" in err
