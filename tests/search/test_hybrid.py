@@ -152,6 +152,8 @@ def test_words_alone_find_only_what_has_them(store):
     assert names(found) == ["2", "1"]
     assert [hit.probability for hit in found] == [None, None]
     assert ask(store, "zebra", mode=SearchMode.TEXT).no_match
+    with pytest.raises(QueryError, match="no probabilities"):
+        ask(store, "ferry", mode=SearchMode.TEXT, min_probability=0.5)
 
 
 def test_words_alone_need_a_text(store):

@@ -214,7 +214,8 @@ def _explain(console: Console, found: Results) -> None:
         recall = "never measured" if step.recall is None else f"{step.recall:.3f}"
         console.print(
             f"{step.modality}: {step.rows:,} segments in the {step.space} space, {step.tier}, "
-            f"recall {recall}, {step.elapsed_ms:.1f} ms; {_scale(step.calibration)}",
+            f"recall {recall}, {step.elapsed_ms:.1f} ms; {_scale(step.calibration)}"
+            f"{'' if step.words is None else f'; {step.words:,} have words of the query'}",
             style="dim",
         )
     for hit in found:

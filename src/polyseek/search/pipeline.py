@@ -223,6 +223,11 @@ def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[H
     Probabilities are comparable, so they decide where all are known; otherwise only ranks are.
     """
     if options.mode is SearchMode.TEXT:
+        if options.min_probability is not None:
+            raise QueryError(
+                "a search by words alone has no probabilities; leave out --text (mode='text'), or "
+                "the least probability"
+            )
         found = sorted(
             (hit for r in rankings for hit in r.hits), key=lambda h: -(h.text_score or 0)
         )
