@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from polyseek.core.hits import Retrieval
+from polyseek.core.sparse import SparseVector
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
@@ -27,7 +28,6 @@ from polyseek.core.types import (
     Modality,
     Segment,
     SegmentBatch,
-    SparseVector,
 )
 from polyseek.store.lance import LanceStore
 

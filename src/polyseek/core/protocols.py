@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
+from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
 from polyseek.core.types import (
     Asset,
@@ -30,7 +31,6 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Sound,
-    SparseVector,
     Utterance,
 )
 

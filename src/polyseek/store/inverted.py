@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from polyseek.core.types import Floats, SparseVector
+from polyseek.core.sparse import SparseVector
+from polyseek.core.types import Floats
 
 INDICES, WEIGHTS = "sparse_indices", "sparse_weights"
 FIELDS = (pa.field(INDICES, pa.list_(pa.int32())), pa.field(WEIGHTS, pa.list_(pa.float32())))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from polyseek.core.errors import (
     IncompatibleCollectionError,
     StoreError,
 )
-from polyseek.core.filters import FieldType, check
+from polyseek.core.filters import FieldType, Filter, check
 from polyseek.core.hits import Candidates, Retrieval, Terms
+from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
@@ -32,7 +34,6 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Space,
-    SparseVector,
 )
 from polyseek.store import inverted, lance_index, lance_search, lance_text, layout
 from polyseek.store.batches import join_batches, require_finite, spread
@@ -180,39 +181,17 @@ class LanceStore:
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
-        self._check_vector(request)
-        with self._reading():
-            condition = check(request.filter, self.fields()) if request.filter else None
-            table = self._table_of(request.modality)
-            if table is None:
-                return Candidates(hits=(), tier="empty", rows=0)
-            if self._resident is None:
-                return lance_search.search(table, request, condition)
-            return self._copy_of(table, request.modality).search(request, condition)
+        return self._answer(request, lance_search.search, Resident.search)
 
     def search_text(self, terms: Terms, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
-        self._check_vector(request)
-        with self._reading():
-            condition = check(request.filter, self.fields()) if request.filter else None
-            table = self._table_of(request.modality)
-            if table is None:
-                return Candidates(hits=(), tier="empty", rows=0)
-            if self._resident is None:
-                return lance_text.search(table, terms, request, condition)
-            return self._copy_of(table, request.modality).search_text(terms, request, condition)
+        on_disk = partial(lance_text.search, terms=terms)
+        return self._answer(request, on_disk, partial(Resident.search_text, terms=terms))
 
     def search_sparse(self, vector: SparseVector, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
-        self._check_vector(request)
-        with self._reading():
-            condition = check(request.filter, self.fields()) if request.filter else None
-            table = self._table_of(request.modality)
-            if table is None or inverted.INDICES not in table.schema.names:
-                return Candidates(hits=(), tier="empty", rows=0)
-            if self._resident is None:
-                return lance_search.search_sparse(table, vector, request, condition)
-            return self._copy_of(table, request.modality).search_sparse(vector, request, condition)
+        on_disk = partial(lance_search.search_sparse, vector=vector)
+        return self._answer(request, on_disk, partial(Resident.search_sparse, vector=vector))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -368,6 +347,22 @@ class LanceStore:
             rows = rows.set_column(place, field, rows[column].cast(field.type))
         name = table.name
         self._tables[name] = self._database.create_table(name, rows, mode="overwrite")
+
+    def _answer(
+        self,
+        request: Retrieval,
+        on_disk: Callable[[Any, Retrieval, Filter | None], Candidates],
+        in_memory: Callable[[Resident, Retrieval, Filter | None], Candidates],
+    ) -> Candidates:
+        self._check_vector(request)
+        with self._reading():
+            condition = check(request.filter, self.fields()) if request.filter else None
+            table = self._table_of(request.modality)
+            if table is None:
+                return Candidates(hits=(), tier="empty", rows=0)
+            if self._resident is None:
+                return on_disk(table, request, condition)
+            return in_memory(self._copy_of(table, request.modality), request, condition)
 
     def _copy_of(self, table: Any, modality: Modality) -> Resident:
         assert self._resident is not None  # noqa: S101 - the caller's case

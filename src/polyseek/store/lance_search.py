@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from polyseek.core.filters import Filter
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval
-from polyseek.core.types import SparseVector
+from polyseek.core.sparse import SparseVector
 from polyseek.store import inverted, lance_index, layout
 from polyseek.store.filter_sql import quote, to_sql
 from polyseek.store.hits import hits_from_arrow
@@ -37,9 +37,11 @@ def search(table: Any, request: Retrieval, condition: Filter | None) -> Candidat
 
 
 def search_sparse(
-    table: Any, vector: SparseVector, request: Retrieval, condition: Filter | None
+    table: Any, request: Retrieval, condition: Filter | None, *, vector: SparseVector
 ) -> Candidates:
     """See `polyseek.core.protocols.StoreReader`: one pass over the column of sparse vectors."""
+    if inverted.INDICES not in table.schema.names:
+        return Candidates(hits=(), tier="empty", rows=0)
     where = to_sql(condition, table.schema.names) if condition is not None else None
     query = table.search().where(where) if where else table.search()
     names = ["id", inverted.INDICES, inverted.WEIGHTS]
@@ -56,8 +58,8 @@ def search_sparse(
     hidden = {*inverted.COLUMNS, *layout.VECTOR_COLUMN.values()}
     column = layout.VECTOR_COLUMN[request.space]
     shown = [name for name in table.schema.names if name not in hidden]
-    condition_ = f"id IN ({', '.join(map(quote, wanted))})" if wanted else "FALSE"
-    found = table.search().where(condition_).limit(None).select([*shown, column]).to_arrow()
+    by_id = f"id IN ({', '.join(map(quote, wanted))})" if wanted else "FALSE"
+    found = table.search().where(by_id).limit(None).select([*shown, column]).to_arrow()
     place = {id_: i for i, id_ in enumerate(found["id"].to_pylist())}
     found = found.take(pa.array([place[id_] for id_ in wanted], pa.int64()))
     cosines = layout.vectors_to_numpy(found[column]) @ request.vector if wanted else np.zeros(0)

@@ -24,7 +24,7 @@ _TIES = 32
 """Lance breaks ties as it likes: this many more rows are asked for, and ordered by id."""
 
 
-def search(table: Any, terms: Terms, request: Retrieval, condition: Filter | None) -> Candidates:
+def search(table: Any, request: Retrieval, condition: Filter | None, *, terms: Terms) -> Candidates:
     """See `polyseek.core.protocols.StoreReader.search_text`."""
     if not searchable(table) or not terms:
         return Candidates(hits=(), tier="empty", rows=0)

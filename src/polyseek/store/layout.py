@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import HubCorrection
+from polyseek.core.sparse import SparseVector
 from polyseek.core.texts import well_formed
 from polyseek.core.types import (
     AssetRecord,
@@ -31,7 +32,6 @@ from polyseek.core.types import (
     Space,
     Span,
     SpanUnit,
-    SparseVector,
 )
 from polyseek.store.inverted import COLUMNS, INDICES, WEIGHTS, from_arrow, to_arrow
 from polyseek.store.metadata import dump_clashing

@@ -14,6 +14,7 @@ import numpy as np
 from polyseek.core.errors import CollectionBusyError, DimensionError
 from polyseek.core.filters import FieldType, check
 from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
+from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
@@ -26,7 +27,6 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Space,
-    SparseVector,
 )
 from polyseek.store.batches import require_finite, spread
 from polyseek.store.bm25 import bm25

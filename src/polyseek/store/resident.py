@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from polyseek.core.filters import Filter
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
-from polyseek.core.types import Floats, Modality, Space, SparseVector
+from polyseek.core.sparse import SparseVector
+from polyseek.core.types import Floats, Modality, Space
 from polyseek.store import inverted, lance_text, layout, recall
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow
@@ -59,7 +60,9 @@ class Resident:
         )
         return Candidates(hits=hits, tier=index.tier, rows=eligible, recall=index.recall)
 
-    def search_text(self, terms: Terms, request: Retrieval, condition: Filter | None) -> Candidates:
+    def search_text(
+        self, request: Retrieval, condition: Filter | None, *, terms: Terms
+    ) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`; the words are looked up on disk."""
         if not lance_text.searchable(self._table) or not terms:
             return Candidates(hits=(), tier="empty", rows=0)
@@ -77,9 +80,11 @@ class Resident:
         return Candidates(hits=hits, tier="lance-text", rows=eligible)
 
     def search_sparse(
-        self, vector: SparseVector, request: Retrieval, condition: Filter | None
+        self, request: Retrieval, condition: Filter | None, *, vector: SparseVector
     ) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
+        if inverted.INDICES not in self._table.schema.names:
+            return Candidates(hits=(), tier="empty", rows=0)
         scores, eligible = self._inverted.scores(vector), len(self._columns)
         if condition is not None:
             passing = passing_rows(condition, self._columns)

@@ -13,6 +13,7 @@ from polyseek.core import filters
 from polyseek.core.filters import Filter
 from polyseek.core.hits import Candidates, Hit, Retrieval
 from polyseek.core.protocols import Store
+from polyseek.core.sparse import SparseVector
 from polyseek.core.types import (
     AssetCounts,
     AssetRecord,
@@ -27,7 +28,6 @@ from polyseek.core.types import (
     Space,
     Span,
     SpanUnit,
-    SparseVector,
 )
 
 TEXT, IMAGE = Modality.TEXT, Modality.IMAGE

@@ -8,7 +8,7 @@ import pytest
 from polyseek.core.filters import parse
 from polyseek.core.hits import Candidates, Retrieval
 from polyseek.core.protocols import Store
-from polyseek.core.types import SparseVector
+from polyseek.core.sparse import SparseVector
 from polyseek.testing.store.samples import DIM, TEXT, Row, axis, put, row, stored, unit, uris
 
 VOCABULARY = 200
