@@ -26,7 +26,7 @@ from polyseek.core.filters import (
     Words,
     check,
 )
-from polyseek.store import layout
+from polyseek.store import lance_index, layout
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.filter_rows import WORDS, matches
 from polyseek.store.filter_sql import to_sql
@@ -155,8 +155,8 @@ def expected(condition, rows):
     return [i for i, row in enumerate(rows) if matches(condition, row)]
 
 
-@pytest.fixture(scope="module")
-def chooses_the_same(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["scanned", "indexed"])
+def chooses_the_same(tmp_path_factory, request):
     """Asserts that a condition chooses the same of 150 rows in all three ways."""
     pick = random.Random(7)
     rows = [
@@ -170,6 +170,8 @@ def chooses_the_same(tmp_path_factory):
     ]
     table = as_table(rows)
     lance = lancedb.connect(tmp_path_factory.mktemp("lance")).create_table("segments", table)
+    if request.param:
+        lance_index.index_fields(lance, rows=0)
 
     def assert_same(condition):
         passing = expected(condition, rows)
