@@ -137,7 +137,8 @@ def pooled(query: Composition, evidence: Numbers, thresholds: Numbers) -> Number
         (evidence[wanted] + handicaps).max(axis=0) if query.any else shares @ evidence[wanted]
     )
     excess = np.maximum(0, evidence[~wanted] - thresholds[~wanted, None])
-    return total + weights[~wanted] @ excess
+    total += weights[~wanted] @ excess
+    return total
 
 
 def log_odds(probabilities: Numbers) -> Numbers:
