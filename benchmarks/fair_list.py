@@ -91,14 +91,20 @@ class Scored:
 
 
 def score(
-    pair: Pair, queries: Embeddings, segments: Embeddings, shipped: Defaults, found: Calibration
+    pair: Pair,
+    queries: Embeddings,
+    segments: Embeddings,
+    shipped: Defaults,
+    found: Calibration,
+    *,
+    bank: Embeddings | None = None,
 ) -> Scored:
-    """What a search computes, for all pairs at once."""
+    """What a search computes, for all pairs at once; the bank is the shipped one if left out."""
     asked, rows = space(pair, queries), space(pair, segments)
     cosine = (asked @ rows.T).astype(np.float64)
     corrected = cosine
     if found.hub_strength:
-        corrected = cosine - found.hub_strength * hub_bias(rows, space(pair, shipped.bank))
+        corrected = cosine - found.hub_strength * hub_bias(rows, space(pair, bank or shipped.bank))
     cohort = shipped.cohort(pair)
     match = np.zeros(len(asked)) if cohort is None else cohort_match(asked, cohort)
     probability = found.probability(corrected, cohort=match[:, None], rows=len(rows))
@@ -200,6 +206,25 @@ def hubs(data: Data, shipped: Defaults, found: dict[Pair, Calibration]) -> dict[
     }
 
 
+def picture_hubs(data: Data, shipped: Defaults) -> dict[str, Any]:
+    """Image -> text over the captions of half of the photographs; the other half is the bank."""
+    count = len(data.texts)
+    order = np.random.default_rng(2).permutation(count)
+    banked, asked = np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+    inside = np.isin(data.owner, asked)
+    captions = Embeddings(data.captions.shared[inside], data.captions.tower[inside])
+    bank = Embeddings(data.photos.shared[banked], data.photos.tower[banked])
+    queries = Embeddings(data.photos.shared[asked], data.photos.tower[asked])
+    found = fit_pair((IMAGE, TEXT), bank, captions, shipped).calibration
+    assert found is not None  # noqa: S101 - there is nothing to measure otherwise
+    scored = score((IMAGE, TEXT), queries, captions, shipped, found, bank=bank)
+    right = asked[:, None] == data.owner[inside]
+    return {
+        name: {**summary(ranks(scores, right)), "skewness": round(skewness(scores), 2)}
+        for name, scores in (("cosine", scored.cosine), ("corrected", scored.corrected))
+    }
+
+
 def skewness(scores: Doubles, k: int = 10) -> float:
     """Of how often each item is among the k best: above 1 there are hubs."""
     top = np.argpartition(-scores, k, axis=1)[:, :k]
@@ -287,7 +312,13 @@ def measure(data: Data) -> dict[str, Any]:
         assert found.calibration is not None  # noqa: S101 - there is nothing to measure otherwise
         return found.calibration
 
+    second = slice(1, None, 5)
+    documents = Embeddings(data.captions.shared[second], data.captions.tower[second])
+    texts = fit_pair((TEXT, TEXT), shipped.bank, documents, shipped)
+    print(texts.note)
     after = {**before, (TEXT, IMAGE): tune_images(data.photos)}
+    if texts.calibration:
+        after[TEXT, TEXT] = texts.calibration
     right = data.owner[:, None] == np.arange(len(data.texts))
     probabilities = {
         name: score((TEXT, IMAGE), data.captions, data.photos, shipped, found[TEXT, IMAGE])
@@ -297,6 +328,7 @@ def measure(data: Data) -> dict[str, Any]:
         "mixed list": mixed_list(data, shipped, before),
         "mixed list, tuned": mixed_list(data, shipped, after),
         "hubs, text -> image": hubs(data, shipped, before),
+        "hubs, image -> text, tuned": picture_hubs(data, shipped),
         "reliability, text -> image": {
             name: reliability(found.probability, right) for name, found in probabilities.items()
         },

@@ -6,7 +6,7 @@ import io
 import posixpath
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from polyseek.core.errors import DecodeError
-from polyseek.core.types import Asset, MetadataValue
+from polyseek.core.types import Asset, Media, Metadata, MetadataValue, Modality, Span, SpanUnit
 from polyseek.ingest.decoders.text import from_html, read_text
 
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
@@ -135,3 +135,38 @@ def html_text(asset: Asset, data: bytes) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Beautiful Soup warns of markup that looks odd
         return from_html(read_text(asset, io.BytesIO(data)))[0].strip()
+
+
+def pages(
+    asset: Asset,
+    texts: Iterable[tuple[int, Callable[[], str]]],
+    *,
+    metadata: Metadata,
+    named: str,
+) -> Iterator[Media]:
+    """One text for each numbered part that has any; the rest goes on where one cannot be read.
+
+    Args:
+        asset: The document.
+        texts: Number of each part, from 1, and what reads it.
+        metadata: Of every text.
+        named: What the parts are called, in an error.
+
+    Raises:
+        DecodeError: At the end: some cannot be read, or none holds a text.
+    """
+    broken, found = list[str](), False
+    for number, read in texts:
+        try:
+            text = read()
+        except DecodeError:
+            broken.append(str(number))
+            continue
+        if text:
+            found = True
+            span = Span(unit=SpanUnit.PAGE, start=number, end=number + 1)
+            yield Media(modality=Modality.TEXT, signal=text, span=span, metadata=metadata)
+    if broken:
+        raise DecodeError(asset.uri, f"{named} that cannot be read: {', '.join(broken)}")
+    if not found:
+        raise DecodeError(asset.uri, "holds no text")

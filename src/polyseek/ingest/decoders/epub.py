@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import BinaryIO
 from xml.etree.ElementTree import Element
 
 from polyseek.core.errors import DecodeError
-from polyseek.core.types import Asset, Media, Modality, Span, SpanUnit
+from polyseek.core.types import Asset, Media
 from polyseek.ingest.decoders.documents import (
     Archive,
     dublin_core,
     html_text,
     local_name,
     only_decode_errors,
+    pages,
     resolved,
 )
 
@@ -36,24 +38,23 @@ class EpubDecoder:
             archive = Archive(asset, stream)
             package = _package(asset, archive)
             root = archive.xml(package)
-            metadata, broken, found = dublin_core(root), list[str](), False
-            locked = _locked(archive)
-            for number, name in _spine(root, package):
-                if name in locked:
-                    raise DecodeError(asset.uri, "is protected against copying (DRM)")
-                try:
-                    text = html_text(asset, archive.read(name))
-                except DecodeError:
-                    broken.append(str(number))
-                    continue
-                if text:
-                    found = True
-                    span = Span(unit=SpanUnit.PAGE, start=number, end=number + 1)
-                    yield Media(modality=Modality.TEXT, signal=text, span=span, metadata=metadata)
-            if broken:
-                raise DecodeError(asset.uri, f"chapters that cannot be read: {', '.join(broken)}")
-            if not found:
-                raise DecodeError(asset.uri, "holds no text")
+            texts = _texts(asset, archive, root, package)
+            yield from pages(asset, texts, metadata=dublin_core(root), named="chapters")
+
+
+def _texts(
+    asset: Asset, archive: Archive, root: Element, package: str
+) -> Iterator[tuple[int, Callable[[], str]]]:
+    """The texts of the spine, to be read one by one."""
+    locked = _locked(archive)
+    for number, name in _spine(root, package):
+        if name in locked:
+            raise DecodeError(asset.uri, "is protected against copying (DRM)")
+        yield number, partial(_text, asset, archive, name)
+
+
+def _text(asset: Asset, archive: Archive, name: str) -> str:
+    return html_text(asset, archive.read(name))
 
 
 def _package(asset: Asset, archive: Archive) -> str:

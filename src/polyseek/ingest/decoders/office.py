@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 from xml.etree.ElementTree import Element
 
 from polyseek.core.errors import DecodeError
-from polyseek.core.types import Asset, Media, MetadataValue, Modality, Span, SpanUnit
+from polyseek.core.types import Asset, Media, MetadataValue, Modality
 from polyseek.ingest.decoders.documents import (
     Archive,
     dublin_core,
     local_name,
     only_decode_errors,
+    pages,
     resolved,
 )
 
@@ -110,26 +112,22 @@ def _headings(archive: Archive, part: str | None) -> frozenset[str]:
 def _slides(
     asset: Asset, archive: Archive, main: str, metadata: dict[str, MetadataValue]
 ) -> Iterator[Media]:
-    references, broken, found = _references(archive, main), list[str](), False
+    references = _references(archive, main)
     listed = [each for each in archive.xml(main).iter() if local_name(each) == "sldId"]
-    for number, slide in enumerate(listed, 1):
-        ids = (value for key, value in slide.items() if key.endswith("}id"))
-        try:
-            text = _slide_text(archive, references[next(ids)].target)
-        except (DecodeError, KeyError, StopIteration):
-            broken.append(str(number))
-            continue
-        if text:
-            found = True
-            span = Span(unit=SpanUnit.PAGE, start=number, end=number + 1)
-            yield Media(modality=Modality.TEXT, signal=text, span=span, metadata=metadata)
-    if broken:
-        raise DecodeError(asset.uri, f"slides that cannot be read: {', '.join(broken)}")
-    if not found:
-        raise DecodeError(asset.uri, "holds no text")
+    texts = (
+        (number, partial(_slide_text, asset, archive, references, slide))
+        for number, slide in enumerate(listed, 1)
+    )
+    return pages(asset, texts, metadata=metadata, named="slides")
 
 
-def _slide_text(archive: Archive, part: str) -> str:
+def _slide_text(
+    asset: Asset, archive: Archive, references: Mapping[str, _Reference], slide: Element
+) -> str:
+    found = [references.get(value) for key, value in slide.items() if key.endswith("}id")]
+    if not found or found[0] is None:
+        raise DecodeError(asset.uri, "lists a slide that it does not hold")
+    part = found[0].target
     lines = list(_lines(archive.xml(part)))
     notes = _first(_references(archive, part), "notesSlide")
     if notes:
