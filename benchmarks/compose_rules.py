@@ -141,7 +141,7 @@ def interval(values: Doubles, clusters: NDArray[np.str_], repeats: int = 1000) -
 def measure(folder: Path, cache: Path | None) -> dict[str, Any]:
     """Recall by rule and kind of question."""
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").open(encoding="utf-8")]
-    rows = [row for row in rows if row["modality"] == "image" and row["language"] == "en"]
+    rows = [r for r in rows if r.get("modality") == "image" and r.get("language") == "en"]
     rows = [by_path for _, by_path in sorted({row["path"]: row for row in rows}.items())]
     names = [row["texts"][0].lower() for row in rows]
     images = embed(folder, rows, cache)
