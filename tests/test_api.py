@@ -63,13 +63,30 @@ def changing(tmp_path, made):
 def test_public_names_are_pinned():
     names = (
         "AssetError Collection Diagnosis Hit IngestReport Modality PolyseekError Results Span "
-        "Status open"
+        "Status open query"
     )
     assert sorted(polyseek.__all__) == names.split()
     for name in polyseek.__all__:
         assert getattr(polyseek, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         _ = polyseek.nonsense
+
+
+def test_a_query_of_several_terms(collection, made):
+    asked = polyseek.query("red", image=made / "photos" / "red.png", minus="green", weights=[2, 1])
+    found = collection.search(asked, modalities=["image"])
+    assert found[0].uri.endswith("/red.png")
+    assert [(e.weight, e.term.rsplit("/")[-1]) for e in found[0].evidence] == [
+        (2, "red"),
+        (1, "red.png"),
+        (-1, "green"),
+    ]
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [0], [-1], [float("nan")]])
+def test_weights_that_make_no_sense(weights):
+    with pytest.raises(errors.QueryError, match="weights"):
+        polyseek.query("red", weights=weights)
 
 
 def test_open_add_search(collection):

@@ -91,6 +91,36 @@ def test_search_in_all_four_directions(cli, indexed):
     assert set(best("red")) == {"red.png", "green.png", "blue.png", "note.txt"}
 
 
+def test_terms_are_joined_weighted_and_subtracted(cli, indexed):
+    words = "red", "+", "0.5:./photos/blue.png", "-", "green", "--modality", "image"
+    code, out, err = cli("search", *words, "--json", "--explain")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["query"] == "red + 0.5:photos/blue.png - green"
+    assert [term["weight"] for term in found["hits"][0]["terms"]] == [1, 0.5, -1]
+    assert found["hits"][-1]["uri"].endswith("green.png")
+    code, out, _ = cli("search", "red", "+", "blue", "--any", "--explain")
+    assert code == 0
+    assert "+1 blue: cosine" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("red", "car"), "join them by + and -"),
+        (("red", "+"), "join them by + and -"),
+        (("+", "-", "red"), "join them by + and -"),
+        (("-", "red"), "every term is unwanted"),
+        (("red", "-", "red"), "both wanted and unwanted"),
+        (("0:red", "+", "blue"), "weight 0"),
+    ],
+)
+def test_terms_that_cannot_be_read(cli, indexed, words, says):
+    code, _, err = cli("search", *words)
+    assert code != 0
+    assert says in err
+
+
 def test_json_has_what_programs_need(cli, indexed):
     _, out, _ = cli("search", "red", "-k", "2", "--json", "--explain")
     found = json.loads(out)

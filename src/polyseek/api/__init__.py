@@ -1,6 +1,7 @@
 """The public face that wires the rooms together."""
 
 from polyseek.api.collection import Collection, Status
+from polyseek.api.composing import ComposedQuery, query
 from polyseek.api.opening import open, open_to_index  # noqa: A004 - reads like gzip.open
 
-__all__ = ["Collection", "Status", "open", "open_to_index"]
+__all__ = ["Collection", "ComposedQuery", "Status", "open", "open_to_index", "query"]

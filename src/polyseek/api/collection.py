@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
 from polyseek.api.tuner import Tuner
@@ -150,7 +151,7 @@ class Collection:
 
     def search(
         self,
-        query: str | Path | Any,
+        query: str | Path | ComposedQuery | Any,
         *,
         limit: int = 10,
         modalities: Sequence[str] = (),
@@ -164,7 +165,7 @@ class Collection:
         Args:
             query: A text, a path or URL of a media file, or a PIL image. A string is a path when
                 it names an existing file, contains a slash or ends like a media file;
-                ``text:...`` forces text.
+                ``text:...`` forces text. `polyseek.query` makes one of several terms.
             limit: Number of hits.
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
@@ -182,14 +183,13 @@ class Collection:
             QueryError: The query cannot be read or the options are wrong.
         """
         from polyseek.core.filters import check, parse
-        from polyseek.ingest.term import read_query
         from polyseek.search.pipeline import search
 
         only = modalities_of(modalities)
         if filter is not None:
             check(parse(filter), self.fields())
         return search(
-            read_query(query, offline=self._settings.offline),
+            read(query, offline=self._settings.offline),
             encoder=self._encoder,
             store=self._store,
             options=SearchOptions(

@@ -138,9 +138,13 @@ def remove(
 
 @app.command()
 def search(
-    term: Annotated[
-        str,
-        typer.Argument(help="A text, or a path or URL of a media file (text:... for text)"),
+    terms: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TERM [+ TERM] [- TERM]...",
+            help="A text, or a path or URL of a media file (text:... for text); several are "
+            "joined by + and -, and weighted like 2:dog.",
+        ),
     ],
     *,
     collection: CollectionOption = None,
@@ -166,6 +170,9 @@ def search(
     ] = False,
     dense: Annotated[bool, typer.Option("--dense", help="Compare embeddings alone.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Compare words alone.")] = False,
+    any_of: Annotated[
+        bool, typer.Option("--any", help="Any of the terms is enough, not all of them.")
+    ] = False,
     as_json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
     grid: Annotated[
@@ -185,7 +192,7 @@ def search(
     opened = api.open(collection, create=False, resident=False)
     with progress_bar() as progress, reporting(progress):
         results = opened.search(
-            term,
+            api.composing.read_terms(terms, any_of=any_of),
             limit=limit,
             modalities=[name.strip() for name in modality.split(",")] if modality else (),
             filter=condition,

@@ -224,5 +224,10 @@ def _explain(console: Console, found: Results) -> None:
             "" if hit.text_score is None else f", words {hit.text_score:.2f} ({hit.text_share:.0%})"
         )
         console.print(f"#{hit.rank}: cosine {hit.score:.4f}{bias}{words}", style="dim")
+        for one in hit.evidence:
+            alone = "" if one.probability is None else f", alone {one.probability:.0%}"
+            console.print(
+                f"   {one.weight:+g} {escape(one.term)}: cosine {one.score:.4f}{alone}", style="dim"
+            )
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in found.timings_ms.items())
     console.print(f"milliseconds: {times}", style="dim")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from polyseek.core.errors import QueryError
 from polyseek.core.types import Embeddings, Floats, Metadata, Modality, Signal, Space, Span
 
 if TYPE_CHECKING:
@@ -25,6 +27,74 @@ class Query:
     modality: Modality
     signals: Sequence[Signal]
     label: str
+
+
+PICTURE_LABEL = "image"
+"""Of a picture that was given as such: two of them may differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One of several things that are looked for at once.
+
+    Attributes:
+        query: What it is.
+        weight: How much it counts; below zero for what is not wanted.
+    """
+
+    query: Query
+    weight: float = 1.0
+
+
+MAX_TERMS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """Several terms that are looked for together.
+
+    Attributes:
+        terms: At least one of them is wanted.
+        any: Whether a hit has to match any of the wanted terms instead of all of them.
+
+    Raises:
+        QueryError: No term is wanted, there are too many, one counts nothing, or one is both
+            wanted and unwanted.
+    """
+
+    terms: Sequence[Term]
+    any: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.terms) > MAX_TERMS:
+            raise QueryError(f"{len(self.terms)} terms; a query has at most {MAX_TERMS}")
+        for term in self.terms:
+            if not (math.isfinite(term.weight) and term.weight):
+                raise QueryError(
+                    f"term {term.query.label!r} has weight {term.weight:g}; expected a number "
+                    "above 0, or below 0 for what is not wanted"
+                )
+        wanted = {t.query.label for t in self.terms if t.weight > 0}
+        if not wanted:
+            raise QueryError("every term is unwanted; add at least one that is looked for")
+        both = wanted & {t.query.label for t in self.terms if t.weight < 0} - {PICTURE_LABEL}
+        if both:
+            raise QueryError(f"term {min(both)!r} is both wanted and unwanted; leave one out")
+
+    @property
+    def modality(self) -> Modality:
+        """Of the first wanted term."""
+        return next(term.query.modality for term in self.terms if term.weight > 0)
+
+    @property
+    def label(self) -> str:
+        """How to show it to people: ``a red car + street.jpg - rain``."""
+        parts = []
+        for term in self.terms:
+            sign = "-" if term.weight < 0 else "|" if self.any else "+"
+            weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}:"
+            parts.append(f"{sign} {weight}{term.query.label}")
+        return " ".join(parts).removeprefix("+ ").removeprefix("| ")
 
 
 HubBiases: TypeAlias = "Callable[[Modality, Embeddings], Mapping[Modality, Floats]]"
@@ -95,6 +165,23 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TermEvidence:
+    """What one term of a composed query says about a hit.
+
+    Attributes:
+        term: The term's label.
+        weight: How much it counted.
+        score: Cosine with it.
+        probability: That the hit is relevant to it alone; None where not calibrated.
+    """
+
+    term: str
+    weight: float
+    score: float
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """One retrieved asset with its best segment.
 
@@ -114,6 +201,7 @@ class Hit:
         text: The words in it.
         metadata: Its fields.
         moments: Further places in the same asset, best first.
+        evidence: What each term says, for a composed query; `score` is then the first wanted one's.
     """
 
     id: str
@@ -130,6 +218,7 @@ class Hit:
     text: str | None = None
     metadata: Metadata = field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
+    evidence: tuple[TermEvidence, ...] = ()
 
     def figure(self) -> str:
         """How people read its rank's reason: ``92 %``, or the score where that is all there is."""

@@ -174,7 +174,10 @@ class StoreReader(Protocol):
         ...
 
     def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:
-        """The stored segments of these assets with their embeddings, one batch per modality."""
+        """The stored segments of these assets with embeddings and hub biases (NaN where not known).
+
+        One batch per modality.
+        """
         ...
 
     def sample(self, modality: Modality, limit: int) -> SegmentBatch | None:

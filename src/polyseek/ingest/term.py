@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 from polyseek.core.errors import DecodeError, QueryError
-from polyseek.core.hits import Query
+from polyseek.core.hits import PICTURE_LABEL, Query
 from polyseek.core.texts import well_formed
 from polyseek.core.types import Asset, Modality
 from polyseek.ingest.decode import decoder_for, decoders, segmenters
@@ -92,7 +92,7 @@ def _from_image(image: Any) -> Query:
         picture = upright(image)
     except Exception as error:  # Pillow opens files lazily, and its plug-ins raise what they meet
         raise QueryError(f"the picture cannot be decoded: {error}") from error
-    return Query(modality=Modality.IMAGE, signals=[picture], label="image")
+    return Query(modality=Modality.IMAGE, signals=[picture], label=PICTURE_LABEL)
 
 
 def _from_path(given: Path) -> Query:

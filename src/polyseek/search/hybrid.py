@@ -22,7 +22,7 @@ import numpy as np
 from polyseek.core.config import SearchMode
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import And, Filter, Not, Words
-from polyseek.core.hits import Candidates, Hit, Query, Retrieval, Terms
+from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, Terms
 from polyseek.core.protocols import StoreReader
 from polyseek.core.tuning import Numbers
 from polyseek.core.types import Modality
@@ -121,6 +121,29 @@ def read_words(query: Query, condition: Filter | None, mode: SearchMode) -> Word
         condition=_demands(read, condition),
         alone=mode is SearchMode.TEXT,
     )
+
+
+def read_all_words(
+    query: Composition, condition: Filter | None, mode: SearchMode
+) -> list[WordSearch]:
+    """How the words of every term take part; what one wanted term demands holds for all.
+
+    Args:
+        query: One or several terms. The words of unwanted ones are left to their embeddings.
+        condition: The search's own filter.
+        mode: What is compared.
+
+    Raises:
+        QueryError: Words alone shall be compared, and there are none or several terms.
+    """
+    if mode is SearchMode.TEXT and len(query.terms) > 1:
+        raise QueryError("several terms are not searched by words alone; leave out --text")
+    read = []
+    for term in query.terms:
+        chosen = mode if term.weight > 0 else SearchMode.DENSE
+        read.append(read_words(term.query, condition, chosen))
+        condition = read[-1].condition
+    return [replace(words, condition=condition) for words in read]
 
 
 def add_evidence(probabilities: Numbers, hits: Sequence[Hit]) -> Numbers:

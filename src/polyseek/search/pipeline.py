@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -11,15 +11,16 @@ import numpy as np
 from polyseek.core.config import SearchMode, SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
-from polyseek.core.hits import Hit, Query, Retrieval
+from polyseek.core.hits import Composition, Hit, Query, Retrieval, Term
 from polyseek.core.protocols import Encoder, StoreReader
 from polyseek.core.reports import Coverage
-from polyseek.core.tuning import Calibration, Defaults, Numbers
-from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role, Space
+from polyseek.core.tuning import Defaults, Numbers
+from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role
 from polyseek.search.calibrate import Calibrator
+from polyseek.search.compose import compared, pool
 from polyseek.search.fuse import by_probability, reciprocal_rank
 from polyseek.search.group import asset_key, assets_first, by_asset
-from polyseek.search.hybrid import WordSearch, read_words
+from polyseek.search.hybrid import WordSearch, read_all_words
 from polyseek.search.results import PlanStep, Preview, Results
 
 _ORDER = [Modality.IMAGE, Modality.VIDEO, Modality.TEXT, Modality.AUDIO]
@@ -34,7 +35,7 @@ MIN_CANDIDATES = 100
 
 
 def search(
-    query: Query,
+    query: Query | Composition,
     *,
     encoder: Encoder,
     store: StoreReader,
@@ -48,7 +49,7 @@ def search(
     asset, or the verdict that nothing matches.
 
     Args:
-        query: What is looked for.
+        query: What is looked for: one thing, or several terms together.
         encoder: The collection's encoder.
         store: The collection's rows.
         options: Limit, target modalities, filter and least probability.
@@ -63,13 +64,14 @@ def search(
     counts = store.counts()
     targets = _targets(options, query, counts)
     condition = check(parse(options.filter), store.fields()) if options.filter else None
-    words = read_words(query, condition, options.mode)
-    embeddings = embed(words.query, encoder)
+    whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
+    words = read_all_words(whole, condition, options.mode)
+    embeddings = [embed(word.query, encoder) for word in words]
     encoded = perf_counter()
     calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
     rankings = [
-        _retrieve(
-            store, query, embeddings, target=target, options=options, words=words,
+        _rank(
+            store, whole, embeddings, target=target, options=options, words=words,
             calibrator=calibrator,
         )
         for target in targets
@@ -135,24 +137,27 @@ def coverage(counts: AssetCounts) -> Coverage:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Ranking:
-    """One target modality's candidates, with the probability of each where it is known."""
+    """One target modality's candidates, with the probability of each where it is known.
+
+    `least` is what the best of them must reach for the modality to have found something.
+    """
 
     hits: Sequence[Hit]
     probabilities: Numbers | None
-    calibration: Calibration | None
+    least: float | None
     step: PlanStep
 
     @property
     def matches(self) -> bool:
         """Whether the best of them is probable enough to be shown as an answer."""
-        if self.probabilities is None or self.calibration is None:
+        if self.probabilities is None or self.least is None:
             return bool(self.hits)
-        return float(self.probabilities[0]) >= self.calibration.match_probability
+        return float(self.probabilities[0]) >= self.least
 
 
 def _targets(
     options: SearchOptions,
-    query: Query,
+    query: Query | Composition,
     counts: AssetCounts,
 ) -> Sequence[Modality]:
     """Modalities to search; the query's own comes last, so that ties favour crossing over."""
@@ -164,6 +169,45 @@ def _targets(
     present = {m for (_, modalities), count in counts.items() if count for m in modalities}
     wanted: Iterable[Modality] = options.modalities or present
     return sorted(set(wanted) & present, key=lambda m: (m == query.modality, _ORDER.index(m)))
+
+
+def _rank(
+    store: StoreReader,
+    query: Composition,
+    embeddings: Sequence[Embeddings],
+    *,
+    target: Modality,
+    options: SearchOptions,
+    words: Sequence[WordSearch],
+    calibrator: Calibrator,
+) -> _Ranking:
+    """Candidates of one modality; those of several terms are pooled.
+
+    Unwanted terms find no candidates: they only count against those of the others.
+    """
+    rankings = [
+        _retrieve(
+            store, term.query, rows, target=target, options=options, words=word,
+            calibrator=calibrator,
+        )
+        for term, rows, word in zip(query.terms, embeddings, words, strict=True) if term.weight > 0
+    ]  # fmt: skip
+    if len(query.terms) == 1 or not any(ranking.hits for ranking in rankings):
+        return rankings[0]
+    started = perf_counter()
+    union = {hit.id: hit for ranking in rankings for hit in ranking.hits}
+    stored = store.fetch(list({hit.uri for hit in union.values()}))
+    found = iter(rankings)
+    spoken = [next(found).hits if term.weight > 0 else () for term in query.terms]
+    pooled = pool(
+        query, embeddings, list(union.values()), stored, calibrator,
+        spoken=spoken, rows=rankings[0].step.rows,
+    )  # fmt: skip
+    spent = sum(ranking.step.elapsed_ms for ranking in rankings)
+    step = replace(rankings[0].step, elapsed_ms=spent + (perf_counter() - started) * 1e3)
+    return _Ranking(
+        hits=pooled.hits, probabilities=pooled.probabilities, least=pooled.least, step=step
+    )
 
 
 def _retrieve(
@@ -179,8 +223,7 @@ def _retrieve(
     """Candidates of one modality: its own space for its own kind, the shared one otherwise."""
     started = perf_counter()
     pair = query.modality, target
-    space = Space.TOWER if query.modality == target else Space.SHARED
-    vector = (embeddings.tower if space is Space.TOWER else embeddings.shared)[0]
+    vector, space = compared(embeddings, pair)
     hub = calibrator.hub(pair)
     wanted = max(options.limit, MIN_CANDIDATES)
     while True:
@@ -202,7 +245,7 @@ def _retrieve(
     return _Ranking(
         hits=hits,
         probabilities=probabilities,
-        calibration=calibration,
+        least=calibration.match_probability if calibration else None,
         step=PlanStep(
             modality=target,
             space=space,

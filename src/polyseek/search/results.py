@@ -82,7 +82,7 @@ class Results(Sequence[Hit]):
         return self.hits[index]
 
     def to_dict(self, *, explain: bool = False) -> dict[str, Any]:
-        """JSON-ready form; `explain` adds the plan."""
+        """JSON-ready form; `explain` adds the plan, and what each term says."""
         answer: dict[str, Any] = {
             "query": self.query,
             "no_match": self.no_match,
@@ -96,6 +96,8 @@ class Results(Sequence[Hit]):
             "timings_ms": {stage: round(ms, 3) for stage, ms in self.timings_ms.items()},
         }
         if explain:
+            for shown, hit in zip(answer["hits"], self.hits, strict=True):
+                shown.update(_evidence(hit))
             answer["plan"] = [_step_dict(step) for step in self.plan]
         return answer
 
@@ -139,6 +141,23 @@ def _hit_dict(hit: Hit) -> dict[str, Any]:
             for moment in hit.moments
         ],
         "metadata": {key: _plain(value) for key, value in hit.metadata.items()},
+    }
+
+
+def _evidence(hit: Hit) -> dict[str, Any]:
+    """What each term of a composed query says; nothing for a single one."""
+    if not hit.evidence:
+        return {}
+    return {
+        "terms": [
+            {
+                "term": one.term,
+                "weight": one.weight,
+                "score": round(one.score, 6),
+                "probability": _rounded(one.probability),
+            }
+            for one in hit.evidence
+        ]
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -164,7 +163,7 @@ class LanceStore:
             if not rows:
                 return None
             found = table.take_offsets(spread(rows, limit)).to_arrow()
-            return replace(_batch(modality, found), hub_bias=layout.hub_biases_of(found))
+            return _batch(modality, found)
 
     @property
     def tuning(self) -> Tuning | None:
@@ -454,6 +453,7 @@ def _batch(modality: Modality, rows: pa.Table) -> SegmentBatch:
         modality=modality,
         segments=segments,
         embeddings=layout.embeddings_of(rows),
+        hub_bias=layout.hub_biases_of(rows),
     )
 
 

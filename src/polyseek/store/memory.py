@@ -89,12 +89,7 @@ class MemoryStore:
         if not rows:
             return None
         chosen = [rows[i] for i in spread(len(rows), limit)]
-        known = {query for row in chosen for query in row.hub_bias}
-        biases = {
-            query: np.array([row.hub_bias.get(query, np.nan) for row in chosen], np.float32)
-            for query in known
-        }
-        return replace(self._batch(modality, chosen), hub_bias=biases)
+        return self._batch(modality, chosen)
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -198,7 +193,11 @@ class MemoryStore:
 
     def _batch(self, modality: Modality, rows: Sequence[_Row]) -> SegmentBatch:
         segments = [replace(r.segment, metadata=self._shown(r)) for r in rows]
-        return SegmentBatch(modality, segments, _embeddings(rows))
+        biases = {
+            query: np.array([row.hub_bias.get(query, np.nan) for row in rows], np.float32)
+            for query in {query for row in rows for query in row.hub_bias}
+        }
+        return SegmentBatch(modality, segments, _embeddings(rows), biases)
 
     def _of(self, modality: Modality) -> list[_Row]:
         return [row for row in self._rows.values() if row.segment.modality is modality]
