@@ -75,7 +75,7 @@ def _next_steps(console: Console, location: str) -> None:
     where = escape(location)
     console.print(
         "\n[bold]Your turn[/bold]\n"
-        f'  polyseek search -c {where} "something orange"\n'
+        f'  polyseek search -c {where} "a cat"\n'
         f'  polyseek search -c {where} "the night sky" --filter "year >= 2010"\n'
         f"  polyseek search -c {where} ./your-photo.jpg --grid similar.html\n"
         "  polyseek index ~/Pictures\n"
