@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyseek.api.assets import Assets
 from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
@@ -26,6 +27,7 @@ from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
+    EncoderInfo,
     Modality,
     by_modality,
 )
@@ -71,6 +73,7 @@ class Collection:
         self, location: str, *, store: Store, encoder: Encoder, settings: Settings
     ) -> None:
         self.location = location
+        self.assets = Assets(store)
         self._store = store
         self._encoder = encoder
         self._settings = settings
@@ -250,6 +253,15 @@ class Collection:
                 read=_read,
                 progress=progress,
             )
+
+    def modalities(self) -> Mapping[Modality, int]:
+        """Number of searchable assets by modality; a video with sound counts as both."""
+        return by_modality(self._store.counts())
+
+    @property
+    def encoder(self) -> EncoderInfo:
+        """What its encoder can do and which exact one it is."""
+        return self._encoder.info
 
     def fields(self) -> Mapping[str, FieldType]:
         """Metadata fields that filters may name, with their types."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from polyseek.api.collection import Collection
 from polyseek.api.options import options_of
@@ -23,6 +23,8 @@ from polyseek.core.types import (
     Manifest,
 )
 
+EncoderLoader: TypeAlias = Callable[[str, Settings], Encoder]
+
 FORMAT_VERSION = 1
 DEFAULT_ENCODER = "mini"
 
@@ -34,6 +36,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     create: bool = True,
     resident: bool = True,
     settings: Settings | None = None,
+    loader: EncoderLoader | None = None,
 ) -> Collection:
     """Open a collection, or create it when there is none.
 
@@ -44,12 +47,13 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         create: Whether to create a missing collection.
         resident: Search a copy in memory (for long-lived processes) instead of asking the store.
         settings: Defaults to `polyseek.toml` and the environment.
+        loader: Gives the encoder of a name, for collections that share one.
 
     Raises:
         CollectionNotFoundError: There is none and `create` is False.
         IncompatibleCollectionError: It was made with another encoder or a newer format.
     """
-    settings = settings or resolve_settings()
+    settings, loader = settings or resolve_settings(), loader or load_encoder
     where = str(Path(location or settings.collection).expanduser())
     backend = plugins.load("store", "lance")
     try:
@@ -57,7 +61,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     except CollectionNotFoundError:
         if not create:
             raise
-        _create(backend, where, encoder or DEFAULT_ENCODER, settings)
+        _create(backend, where, loader(encoder or DEFAULT_ENCODER, settings).info)
         store = backend.open(where, resident=resident)
     name = store.manifest.encoder
     if encoder not in (None, name):
@@ -65,7 +69,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
             f"{where}: made with encoder '{name}', not '{encoder}'; leave the encoder out, "
             "or index into another collection with -c"
         )
-    chosen = load_encoder(name, settings)
+    chosen = loader(name, settings)
     check_manifest(where, store.manifest, chosen.info)
     return Collection(where, store=store, encoder=chosen, settings=settings)
 
@@ -101,9 +105,8 @@ def open_to_index(
     return open(location, encoder=encoder, resident=False)
 
 
-def _create(backend: Any, where: str, encoder: str, settings: Settings) -> None:
+def _create(backend: Any, where: str, info: EncoderInfo) -> None:
     """Make a collection, unless another process is faster."""
-    info = load_encoder(encoder, settings).info
     try:
         backend.create(where, manifest_of(info))
     except CollectionBusyError:

@@ -10,6 +10,7 @@ import typer
 
 from polyseek.cli import exits, models
 from polyseek.cli.fields import fields
+from polyseek.cli.serve import serve
 from polyseek.core.errors import ConfigError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.command()(fields)
+app.command()(serve)
 
 CollectionOption = Annotated[
     str | None,

@@ -25,6 +25,7 @@ TABLE: dict[type[errors.PolyseekError], int] = {
     errors.IncompatibleCollectionError: 53,
     errors.StoreError: 50,
     errors.InvalidFilterError: 61,
+    errors.UnknownAssetError: 62,
     errors.QueryError: 60,
     errors.PolyseekError: UNEXPECTED,
 }

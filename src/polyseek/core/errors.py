@@ -22,7 +22,8 @@
     │   ├── CollectionBusyError
     │   └── IncompatibleCollectionError
     └── QueryError                      a query cannot be answered as asked
-        └── InvalidFilterError
+        ├── InvalidFilterError
+        └── UnknownAssetError
 
 A message says what happened, to which thing, what was expected, and what to do next. Only
 `AssetError` is collected during an ingest run; every other error stops it.
@@ -143,3 +144,7 @@ class QueryError(PolyseekError):
 
 class InvalidFilterError(QueryError):
     """A metadata filter does not parse or names an unknown field."""
+
+
+class UnknownAssetError(QueryError):
+    """The collection has no asset or segment of that id."""

@@ -55,6 +55,21 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
     return _from_text(term)
 
 
+def read_file(path: Path, *, name: str) -> Query:
+    """The query that a media file stands for.
+
+    Args:
+        path: Where it is.
+        name: What it is called: the ending decides how it is read.
+
+    Raises:
+        AssetError: It cannot be decoded.
+    """
+    asset = replace(_asset(name, name), size_bytes=path.stat().st_size)
+    with path.open("rb") as stream:
+        return _query(asset, stream, label=name)
+
+
 def _looks_like_path(term: str) -> bool:
     separators = {"/", os.sep}
     has_separator = any(s in term for s in separators)

@@ -103,6 +103,8 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
     Raises:
         QueryError: The encoder has no tower for the query's modality.
     """
+    if query.embeddings is not None:
+        return query.embeddings
     tower = encoder.info.towers.get(query.modality)
     if tower is None:
         known = ", ".join(sorted(encoder.info.towers))
