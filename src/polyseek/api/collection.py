@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from polyseek.api.assets import Assets
 from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fields import Field, describe
-from polyseek.api.options import modalities_of, mode_of, options_of
+from polyseek.api.options import group_of, modalities_of, mode_of, options_of
 from polyseek.api.tuner import Tuner
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
@@ -162,6 +162,8 @@ class Collection:
         min_probability: float | None = None,
         show_all: bool = False,
         mode: str = "hybrid",
+        group: str = "asset",
+        partial: Callable[[Results], None] | None = None,
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
 
@@ -177,6 +179,8 @@ class Collection:
             mode: ``"hybrid"`` compares embeddings and, for a text, words; ``"dense"`` or ``"text"``
                 one of them alone. A text may have ``"phrases"``, ``-exclusions`` and ``fuzzy~``
                 words.
+            group: What one hit is: an ``"asset"``, or every ``"segment"`` by itself.
+            partial: Called with what is found so far, whenever another modality was searched.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -202,9 +206,11 @@ class Collection:
                 min_probability=min_probability,
                 show_all=show_all,
                 mode=mode_of(mode),
+                group=group_of(group),
             ),
             defaults=self._defaults,
             preview=clip,
+            partial=partial,
         )
 
     def tune(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from polyseek.cli import exits, models
+from polyseek.cli import exits, keys, models
 from polyseek.cli.fields import fields
 from polyseek.cli.serve import serve
 from polyseek.core.errors import ConfigError
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.command()(fields)
 app.command()(serve)

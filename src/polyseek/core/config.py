@@ -103,6 +103,16 @@ class SearchMode(StrEnum):
     """Words alone."""
 
 
+class Group(StrEnum):
+    """What one hit of a search is."""
+
+    ASSET = "asset"
+    """An asset, with its best segment."""
+
+    SEGMENT = "segment"
+    """A segment: an asset may have several hits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
     """What a search returns.
@@ -116,6 +126,7 @@ class SearchOptions:
             probable than its best hit.
         show_all: Show the nearest hits, however improbable.
         mode: What is compared; words only take part in a search for a text.
+        group: What one hit is.
     """
 
     limit: int = 10
@@ -124,6 +135,7 @@ class SearchOptions:
     min_probability: float | None = None
     show_all: bool = False
     mode: SearchMode = SearchMode.HYBRID
+    group: Group = Group.ASSET
 
 
 def resolve_settings(

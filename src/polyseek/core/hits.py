@@ -22,12 +22,14 @@ class Query:
         modality: Of the signal.
         signals: A text, a picture, or the pieces of a recording; their mean is looked for.
         label: How to show the query: the text itself, or a path.
+        prepared: Whether the signals went through the encoder's preprocessing already.
         embeddings: One row, where it is known already; the signals are not embedded again.
     """
 
     modality: Modality
     signals: Sequence[Signal]
     label: str
+    prepared: bool = False
     embeddings: Embeddings | None = field(default=None, compare=False, repr=False)
 
 

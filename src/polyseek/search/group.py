@@ -1,12 +1,16 @@
-"""Collapse the segments of one asset into one hit."""
+"""Collapse the segments of one asset into one hit, or leave them as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
+from polyseek.core.config import Group
 from polyseek.core.hits import Hit, Moment
 from polyseek.core.types import SpanUnit
+
+HitKey: TypeAlias = "Callable[[Hit], tuple[str, str]]"
 
 MAX_MOMENTS = 3
 MAX_OVERLAP = 0.5
@@ -14,7 +18,11 @@ MAX_OVERLAP = 0.5
 
 
 def by_asset(
-    hits: Sequence[Hit], *, limit: int, probabilities: Sequence[float] | None = None
+    hits: Sequence[Hit],
+    *,
+    limit: int,
+    probabilities: Sequence[float] | None = None,
+    key: HitKey | None = None,
 ) -> list[Hit]:
     """The first hit of each asset, with further places in it as `moments`.
 
@@ -24,21 +32,23 @@ def by_asset(
         hits: Best first.
         limit: Number of hits to return.
         probabilities: Of the hits, where they are known.
+        key: What hits share that are shown as one; their asset by default.
 
     Returns:
         Hits with `rank` and `probability` set, best first.
     """
     known: Sequence[float | None] = probabilities or [None] * len(hits)
+    key_ = key or asset_key
     first: dict[tuple[str, str], tuple[Hit, float | None]] = {}
     moments: dict[tuple[str, str], list[Moment]] = {}
     for hit, probability in zip(hits, known, strict=True):
-        key = asset_key(hit)
-        if key not in first:
+        own = key_(hit)
+        if own not in first:
             if len(first) == limit:
                 continue
-            first[key], moments[key] = (hit, probability), []
-        elif len(moments[key]) < MAX_MOMENTS and not _seen(hit, first[key][0], moments[key]):
-            moments[key].append(
+            first[own], moments[own] = (hit, probability), []
+        elif len(moments[own]) < MAX_MOMENTS and not _seen(hit, first[own][0], moments[own]):
+            moments[own].append(
                 Moment(
                     modality=hit.modality,
                     score=hit.score,
@@ -48,15 +58,16 @@ def by_asset(
                 )
             )
     return [
-        replace(hit, rank=rank, probability=probability, moments=tuple(moments[key]))
-        for rank, (key, (hit, probability)) in enumerate(first.items(), 1)
+        replace(hit, rank=rank, probability=probability, moments=tuple(moments[own]))
+        for rank, (own, (hit, probability)) in enumerate(first.items(), 1)
     ]
 
 
-def assets_first(hits: Sequence[Hit]) -> tuple[list[Hit], list[Hit]]:
-    """The best hit of each asset, and all others, both in the order they came in."""
+def assets_first(hits: Sequence[Hit], *, key: HitKey | None = None) -> tuple[list[Hit], list[Hit]]:
+    """The best hit of each asset (or `key`), and all others, both in the order they came in."""
+    key_ = key or asset_key
     first: dict[tuple[str, str], Hit] = {}
-    others = [hit for hit in hits if first.setdefault(asset_key(hit), hit) is not hit]
+    others = [hit for hit in hits if first.setdefault(key_(hit), hit) is not hit]
     return list(first.values()), others
 
 
@@ -64,6 +75,16 @@ def asset_key(hit: Hit) -> tuple[str, str]:
     """What hits share that are shown as one."""
     is_row = hit.span is not None and hit.span.unit is SpanUnit.ROW
     return hit.uri, hit.span.key() if is_row and hit.span else ""
+
+
+def key_of(group: Group) -> HitKey:
+    """What hits share that are shown as one."""
+    return asset_key if group is Group.ASSET else segment_key
+
+
+def segment_key(hit: Hit) -> tuple[str, str]:
+    """Every segment by itself."""
+    return hit.uri, hit.id
 
 
 def _seen(hit: Hit, best: Hit, moments: Sequence[Moment]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 
@@ -15,11 +16,19 @@ from polyseek.core.hits import Composition, Hit, Query, Retrieval, Term
 from polyseek.core.protocols import Encoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Defaults, Numbers
-from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role
+from polyseek.core.types import (
+    AssetCounts,
+    AssetStatus,
+    Embeddings,
+    Floats,
+    Modality,
+    Prepared,
+    Role,
+)
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, pool
 from polyseek.search.fuse import by_probability, reciprocal_rank
-from polyseek.search.group import asset_key, assets_first, by_asset
+from polyseek.search.group import assets_first, by_asset, key_of
 from polyseek.search.hybrid import WordSearch, read_all_words
 from polyseek.search.results import PlanStep, Preview, Results
 
@@ -42,6 +51,7 @@ def search(
     options: SearchOptions,
     defaults: Defaults | None = None,
     preview: Preview | None = None,
+    partial: Callable[[Results], None] | None = None,
 ) -> Results:
     """Rank a collection's segments for a query.
 
@@ -55,6 +65,7 @@ def search(
         options: Limit, target modalities, filter and least probability.
         defaults: Calibrations that ship with the encoder.
         preview: Passed on to the results.
+        partial: Called with what is found so far, whenever another modality was searched.
 
     Raises:
         QueryError: The encoder has no tower for the query's modality, or the options are wrong.
@@ -69,32 +80,38 @@ def search(
     embeddings = [embed(word.query, encoder) for word in words]
     encoded = perf_counter()
     calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
-    rankings = [
-        _rank(
+    rankings: list[_Ranking] = []
+
+    def found() -> Results:
+        retrieved = perf_counter()
+        hits, matched = _merge(rankings, options)
+        known = [float(r.probabilities[0]) for r in rankings if r.probabilities is not None]
+        finished = perf_counter()
+        return Results(
+            query=query.label,
+            hits=tuple(hits),
+            no_match=not matched,
+            nearest=max(known, default=None),
+            coverage=coverage(counts),
+            plan=tuple(ranking.step for ranking in rankings),
+            timings_ms={
+                "encode": (encoded - started) * 1e3,
+                "retrieve": (retrieved - encoded) * 1e3,
+                "fuse": (finished - retrieved) * 1e3,
+                "total": (finished - started) * 1e3,
+            },
+            preview=preview,
+        )
+
+    for target in targets:
+        if partial and rankings:
+            partial(found())
+        ranking = _rank(
             store, whole, embeddings, target=target, options=options, words=words,
             calibrator=calibrator,
-        )
-        for target in targets
-    ]  # fmt: skip
-    retrieved = perf_counter()
-    hits, matched = _merge(rankings, options)
-    known = [float(r.probabilities[0]) for r in rankings if r.probabilities is not None]
-    finished = perf_counter()
-    return Results(
-        query=query.label,
-        hits=tuple(hits),
-        no_match=not matched,
-        nearest=max(known, default=None),
-        coverage=coverage(counts),
-        plan=tuple(ranking.step for ranking in rankings),
-        timings_ms={
-            "encode": (encoded - started) * 1e3,
-            "retrieve": (retrieved - encoded) * 1e3,
-            "fuse": (finished - retrieved) * 1e3,
-            "total": (finished - started) * 1e3,
-        },
-        preview=preview,
-    )
+        )  # fmt: skip
+        rankings.append(ranking)
+    return found()
 
 
 def embed(query: Query, encoder: Encoder) -> Embeddings:
@@ -111,8 +128,8 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
         raise QueryError(
             f"encoder '{encoder.info.name}' cannot read {query.modality} queries; it reads {known}"
         )
-    prepared = [tower.prepare(signal) for signal in query.signals]
-    rows = encoder.encode(query.modality, prepared, role=Role.QUERY)
+    signals = query.signals if query.prepared else map(tower.prepare, query.signals)
+    rows = encoder.encode(query.modality, cast("list[Prepared]", list(signals)), role=Role.QUERY)
     return (
         rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
     )
@@ -237,7 +254,7 @@ def _retrieve(
         # One long recording may fill the list: look deeper until there are enough assets.
         if len(near.hits) < wanted or wanted >= MAX_CANDIDATES:
             break
-        if len(set(map(asset_key, near.hits))) >= options.limit:
+        if len(set(map(key_of(options.group), near.hits))) >= options.limit:
             break
         wanted *= 4
     candidates = words.candidates(store, request, near)
@@ -267,6 +284,7 @@ def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[H
 
     Probabilities are comparable, so they decide where all are known; otherwise only ranks are.
     """
+    key = key_of(options.group)
     if options.mode is SearchMode.TEXT:
         if options.min_probability is not None:
             raise QueryError(
@@ -276,7 +294,7 @@ def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[H
         found = sorted(
             (hit for r in rankings for hit in r.hits), key=lambda h: -(h.text_score or 0)
         )
-        return by_asset(found, limit=options.limit), bool(found)
+        return by_asset(found, limit=options.limit, key=key), bool(found)
     calibrated = [(r.hits, r.probabilities) for r in rankings if r.probabilities is not None]
     if len(calibrated) < sum(1 for r in rankings if r.hits):
         if options.min_probability is not None:
@@ -284,10 +302,11 @@ def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[H
                 "this collection's scores were never calibrated for this query, so there are no "
                 "probabilities; run 'polyseek tune', or leave out the least probability"
             )
-        split = [assets_first(ranking.hits) for ranking in rankings]
-        best = reciprocal_rank([first for first, _ in split], key=asset_key)
+        split = [assets_first(ranking.hits, key=key) for ranking in rankings]
+        best = reciprocal_rank([first for first, _ in split], key=key)
         others = [hit for _, rest in split for hit in rest]
-        return by_asset([*best, *others], limit=options.limit), any(r.matches for r in rankings)
+        shown_first = by_asset([*best, *others], limit=options.limit, key=key)
+        return shown_first, any(r.matches for r in rankings)
     hits, probabilities = by_probability(calibrated)
     if options.min_probability is None:
         matched = any(ranking.matches for ranking in rankings)
@@ -298,6 +317,6 @@ def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[H
     shown = len(hits) if options.show_all else sum(p >= least for p in probabilities)
     shown = shown if matched or options.show_all else 0
     return (
-        by_asset(hits[:shown], limit=options.limit, probabilities=probabilities[:shown]),
+        by_asset(hits[:shown], limit=options.limit, probabilities=probabilities[:shown], key=key),
         matched,
     )

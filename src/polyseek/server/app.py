@@ -12,9 +12,10 @@ from fastapi.staticfiles import StaticFiles
 
 from polyseek import __version__
 from polyseek.core.config import Settings
-from polyseek.server import assets, browse, health, page, problems, search
+from polyseek.server import assets, browse, health, index, page, problems, search, security
 from polyseek.server.guard import Guard
 from polyseek.server.schemas import Problem, SearchRequest
+from polyseek.server.security import Gatekeeper
 from polyseek.server.settings import VARIABLE, ServerSettings
 from polyseek.server.state import State
 
@@ -61,13 +62,14 @@ def create_app(server: ServerSettings, settings: Settings | None = None) -> Fast
         redoc_url=None,
         openapi_url="/v1/openapi.json",
     )
-    app.state.polyseek = state
+    gatekeeper = Gatekeeper(server)
+    app.state.polyseek, app.state.gatekeeper = state, gatekeeper
     problems.install(app)
-    for router in (health.router, browse.router, search.router, assets.router, page.router):
-        app.include_router(router)
+    for module in (health, security, browse, search, assets, index, page):
+        app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
-    app.add_middleware(Guard, server=server, metrics=state.metrics)
-    _describe_bodies(app)
+    app.add_middleware(Guard, server=server, metrics=state.metrics, gatekeeper=gatekeeper)
+    _describe_bodies(app, with_keys=server.keys is not None)
     return app
 
 
@@ -84,8 +86,8 @@ def _documented() -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _describe_bodies(app: FastAPI) -> None:
-    """Add the schemas of what routes read and answer by hand."""
+def _describe_bodies(app: FastAPI, *, with_keys: bool) -> None:
+    """Add the schemas of what routes read and answer by hand, and how keys are sent."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -96,6 +98,11 @@ def _describe_bodies(app: FastAPI) -> None:
                 made = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 known.update(made.pop("$defs", {}))
                 known[model.__name__] = made
+            if with_keys:
+                schema["components"]["securitySchemes"] = {
+                    "key": {"type": "http", "scheme": "bearer"}
+                }
+                schema["security"] = [{"key": []}]
             app.openapi_schema = schema
         return app.openapi_schema
 

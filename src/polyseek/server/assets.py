@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import mimetypes
-from typing import Annotated, Any
+from hashlib import blake2b
+from typing import Annotated, Any, Literal, TypeAlias
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from polyseek import api
 from polyseek.ingest.sources.files import local_path
 from polyseek.search.results import segment_dict
+from polyseek.server.previews import PreviewKey
 from polyseek.server.problems import ProblemError
 from polyseek.server.schemas import AssetOut, Id
 from polyseek.server.security import Reader
@@ -19,12 +21,19 @@ from polyseek.server.state import StateDep
 router = APIRouter(prefix="/v1/collections/{name}/assets/{id_}", tags=["assets"])
 
 MAX_SEGMENTS = 1000
+Kind: TypeAlias = Literal["picture", "clip"]
 _SAFE = {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
 }
 """What is in a collection may be hostile: as a page of its own it must not run anything."""
 
+_PREVIEWS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {mime: {} for mime in ("image/jpeg", "image/svg+xml", "audio/ogg", "video/mp4")}
+    },
+    304: {"description": "As it was."},
+}
 _AS_TEXT = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 
 
@@ -79,18 +88,29 @@ async def media(name: str, id_: Id, state: StateDep, _: Reader) -> FileResponse:
     )
 
 
-@router.get("/preview", response_class=Response)
+@router.get("/preview", response_class=Response, responses=_PREVIEWS)
 async def preview(
-    name: str, id_: Id, state: StateDep, _: Reader, segment: Id | None = None
+    *,
+    name: str,
+    id_: Id,
+    request: Request,
+    state: StateDep,
+    _: Reader,
+    segment: Id | None = None,
+    kind: Annotated[Kind, Query(description="A still picture, or a clip that plays.")] = "picture",
 ) -> Response:
-    """A small picture, sound or film of a segment; of the asset's first one by default."""
-    clip = await state.use(
-        name, lambda opened: api.collection.clip(opened.assets.hit(id_, segment))
-    )
+    """A small copy of a segment: thumbnail, page, keyframe or waveform; or a sound or film."""
+    key = await state.use(name, lambda opened: _preview_key(opened, id_, segment, kind))
+    tag = f'"{blake2b(repr(key).encode(), digest_size=12).hexdigest()}"'
+    headers = {**_SAFE, "Cache-Control": "private, max-age=600", "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    clip = await state.draw(key)
     if clip is None:
         raise ProblemError(404, "no-preview", "there is nothing to look at or listen to")
-    return Response(
-        clip.data,
-        media_type=clip.mime,
-        headers={**_SAFE, "Cache-Control": "private, max-age=3600"},
-    )
+    return Response(clip.data, media_type=clip.mime, headers=headers)
+
+
+def _preview_key(opened: api.Collection, id_: str, segment: str | None, kind: Kind) -> PreviewKey:
+    record, hit = opened.assets.get(id_), opened.assets.hit(id_, segment)
+    return PreviewKey(hit=hit, still=kind == "picture", etag=record.etag)

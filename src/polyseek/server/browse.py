@@ -60,7 +60,7 @@ def _describe(state: State, name: str) -> dict[str, Any]:
         opened = state.collection(name)
         found = opened.modalities()
     except PolyseekError as error:
-        detail = response_of(error).detail
+        detail = response_of(error).content["detail"]
         return {"name": name, "encoder": None, "assets": None, "modalities": {}, "problem": detail}
     return {
         "name": name,

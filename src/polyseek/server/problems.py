@@ -81,7 +81,10 @@ class ProblemResponse(JSONResponse):
     """A problem document."""
 
     media_type = MEDIA_TYPE
-    detail = ""
+
+    def __init__(self, content: dict[str, Any], headers: Mapping[str, str]) -> None:
+        super().__init__(content, status_code=content["status"], headers=dict(headers))
+        self.content = content
 
 
 def response_of(error: Exception) -> ProblemResponse:
@@ -116,9 +119,7 @@ def problem(
     }
     if faults:
         content["errors"] = list(faults)
-    response = ProblemResponse(content, status_code=status, headers=dict(headers or {}))
-    response.detail = detail
-    return response
+    return ProblemResponse(content, headers or {})
 
 
 def invalid(error: RequestValidationError) -> ProblemResponse:

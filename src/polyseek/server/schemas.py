@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from polyseek.core.config import SearchMode
+from polyseek.core.config import Group, SearchMode
 from polyseek.core.hits import MAX_TERMS
 from polyseek.core.types import AssetStatus, Modality, SpanUnit
+from polyseek.server.jobs import JobState
 
 MAX_LIMIT, MAX_OFFSET = 1000, 9000
 MAX_TEXT_CHARS, MAX_FILTER_CHARS, MAX_URI_CHARS = 20_000, 10_000, 4_000
@@ -130,9 +131,47 @@ class SearchRequest(Strict):
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 10
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
     mode: SearchMode = SearchMode.HYBRID
+    group: Annotated[Group, Field(description="What one hit is.")] = Group.ASSET
     min_probability: Annotated[float | None, Field(ge=0, le=1)] = None
     show_all: Annotated[bool, Field(description="Show the nearest, however improbable.")] = False
     explain: bool = False
+
+
+class IndexRequest(Strict):
+    """What to index, and how."""
+
+    sources: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=MAX_URI_CHARS, pattern=r"^[^\x00]+$")]],
+        Field(min_length=1, max_length=100, description="Below the server's roots."),
+    ]
+    include: list[str] = []
+    exclude: list[str] = []
+    keep_deleted: bool = False
+    ocr: bool | None = None
+    asr: bool | None = None
+
+
+class JobOut(BaseModel):
+    """An index job."""
+
+    id: str
+    collection: str
+    sources: list[str]
+    started: str
+    state: JobState
+    last: Annotated[dict[str, Any], Field(description="What it told last.")]
+
+
+class JobsOut(BaseModel):
+    """A collection's jobs."""
+
+    jobs: list[JobOut]
+
+
+class SessionRequest(Strict):
+    """A key to be kept in a cookie."""
+
+    key: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Fault(BaseModel):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from pathlib import Path
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from polyseek import api
 from polyseek.search.results import Results
+from polyseek.server.bodies import SEARCH_BODY, read_search
 from polyseek.server.links import Links
-from polyseek.server.problems import ProblemError
+from polyseek.server.problems import response_of
 from polyseek.server.schemas import SearchAnswer, SearchRequest
 from polyseek.server.security import Reader
 from polyseek.server.state import State, StateDep
@@ -26,43 +23,59 @@ from polyseek.server.uploads import Upload
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["search"])
 
-MAX_FILES = 16
-MAX_PARTS = 64
-_MULTIPART = "multipart/form-data"
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}},
-            _MULTIPART: {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "request": {
-                            "type": "string",
-                            "description": "The same JSON as without files.",
-                        },
-                        "file": {"type": "string", "format": "binary"},
-                    },
-                    "required": ["file"],
-                }
-            },
-        },
-    }
-}
+_LINES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {}}}}
 
 
-@router.post("/search", response_model=SearchAnswer, openapi_extra=_BODY)
+@router.post("/search", response_model=SearchAnswer, openapi_extra=SEARCH_BODY)
 async def search(name: str, request: Request, state: StateDep, _: Reader) -> JSONResponse:
     """Rank everything in the collection for terms of any modality.
 
     With `multipart/form-data`, files are terms, and the part `request` holds the JSON.
     """
-    async with _read(request) as (asked, files):
+    async with read_search(request) as (asked, files):
         answer = await state.use(
             name, lambda opened: answer_of(state, name, opened, asked, files=files)
         )
     return JSONResponse(answer)
+
+
+@router.post(
+    "/search/stream", openapi_extra=SEARCH_BODY, response_class=StreamingResponse, responses=_LINES
+)
+async def stream(name: str, request: Request, state: StateDep, _: Reader) -> StreamingResponse:
+    """The same search, line by line: what is found so far, and last, with `final`, the answer.
+
+    Earlier lines are in an order of their own; a hit may have another rank, or none, in the last.
+    """
+    state.location(name)
+    reading = read_search(request)
+    asked, files = await reading.__aenter__()
+    lines: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def tell(found: Results) -> None:
+        line = {"final": False, **shown(found, asked, state.links(name))}
+        loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    async def searching() -> None:
+        try:
+            answer = await state.use(
+                name,
+                lambda opened: answer_of(state, name, opened, asked, files=files, partial=tell),
+            )
+            lines.put_nowait({"final": True, **answer})
+        except Exception as error:  # noqa: BLE001 - the status is sent: the last line tells
+            lines.put_nowait({"final": True, "problem": response_of(error).content})
+        finally:
+            lines.put_nowait(None)
+            await reading.__aexit__(None, None, None)
+
+    async def sent() -> AsyncIterator[bytes]:
+        while (line := await lines.get()) is not None:
+            yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+    state.start(searching())  # it cleans up also when the client is gone before the first line
+    return StreamingResponse(sent(), media_type="application/x-ndjson")
 
 
 def answer_of(
@@ -72,6 +85,7 @@ def answer_of(
     asked: SearchRequest,
     *,
     files: Mapping[str, Upload],
+    partial: Callable[[Results], None] | None = None,
 ) -> dict[str, Any]:
     """Search, and what is told of it. Blocks."""
     reader = TermReader(opened, state.uploads, files=files, allow_urls=state.server.allow_urls)
@@ -83,6 +97,8 @@ def answer_of(
         min_probability=asked.min_probability,
         show_all=asked.show_all,
         mode=asked.mode,
+        group=asked.group,
+        partial=partial,
     )
     state.metrics.searched(name, found.timings_ms)
     return shown(found, asked, state.links(name))
@@ -93,42 +109,3 @@ def shown(found: Results, asked: SearchRequest, links: Links) -> dict[str, Any]:
     answer = found.to_dict(explain=asked.explain)
     answer["hits"] = [links.hit(hit) for hit in answer["hits"][asked.offset :]]
     return {**answer, "limit": asked.limit, "offset": asked.offset}
-
-
-@asynccontextmanager
-async def _read(request: Request) -> AsyncIterator[tuple[SearchRequest, Mapping[str, Upload]]]:
-    """A request's body; uploaded files are there until the block ends."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        yield _parse(await request.body()), {}
-        return
-    if kind != _MULTIPART:
-        raise ProblemError(
-            415, "unsupported-body", f"expected application/json or {_MULTIPART}, with its length"
-        )
-    async with request.form(max_files=MAX_FILES, max_fields=MAX_PARTS) as form:
-        with tempfile.TemporaryDirectory(prefix="polyseek-") as folder:
-            files: dict[str, Upload] = {}
-            for part, value in form.multi_items():
-                if isinstance(value, UploadFile):
-                    if part in files:
-                        raise ProblemError(400, "invalid-query", f"two files are called '{part}'")
-                    path = Path(folder) / str(len(files))
-                    await _save(value, path)
-                    files[part] = Upload(path=path, name=value.filename or part)
-            asked = form.get("request", "{}")
-            yield _parse(asked.encode() if isinstance(asked, str) else b""), files
-
-
-async def _save(upload: UploadFile, path: Path) -> None:
-    with path.open("wb") as file:
-        while block := await upload.read(1024 * 1024):
-            file.write(block)
-
-
-def _parse(body: bytes) -> SearchRequest:
-    try:
-        return SearchRequest.model_validate_json(body)
-    except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
-        raise RequestValidationError(faults) from error

@@ -51,7 +51,7 @@ class ServerSettings:
     request_timeout_s: float = 30.0
     max_waiting: int = 64
     threads: int = field(default_factory=lambda: 2 * available_cores())
-    requests_per_minute: int = 600
+    requests_per_minute: int = 0
 
     @property
     def exposed(self) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import tempfile
 import threading
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
@@ -13,11 +16,16 @@ from polyseek import api
 from polyseek.api.opening import load_encoder
 from polyseek.core.config import Settings, resolve_settings
 from polyseek.core.errors import CollectionNotFoundError, StoreError
+from polyseek.core.hits import Clip
 from polyseek.core.protocols import Encoder
+from polyseek.core.runtime import available_cores
 from polyseek.encode.batching import BatchingEncoder
+from polyseek.ingest.aside import AsideWorkers
 from polyseek.server.gate import Gate
+from polyseek.server.jobs import Jobs
 from polyseek.server.links import Links
 from polyseek.server.metrics import Metrics
+from polyseek.server.previews import PreviewKey, Previews
 from polyseek.server.problems import ProblemError
 from polyseek.server.settings import ServerSettings
 from polyseek.server.uploads import Uploads
@@ -33,16 +41,24 @@ class State:
         self.server = server
         self.settings = settings or resolve_settings()
         self.metrics = Metrics()
-        self.uploads = Uploads()
-        self.gate = Gate(
-            threads=server.threads,
-            max_waiting=server.max_waiting,
-            timeout_s=server.request_timeout_s,
-            metrics=self.metrics,
+        decoders = max(2, available_cores() // 2)
+        self.aside = AsideWorkers(
+            count=decoders,
+            timeout_s=server.request_timeout_s / 2,
+            patience_s=server.request_timeout_s / 2,
         )
+        # Of their own: a page of thumbnails must not keep searches waiting.
+        self._drawing = self._gate(threads=decoders)
+        self._previews = Previews(self.aside, self.metrics)
+        self.uploads = Uploads(self.aside, max_bytes=server.max_body_bytes)
+        self.gate = self._gate(threads=server.threads)
+        folder = server.jobs or Path(tempfile.mkdtemp(prefix="polyseek-jobs-"))
+        self.jobs = Jobs(folder, server.roots)
+        self.closing = False
         self._opening = threading.Lock()
         self._open: dict[str, api.Collection] = {}
         self._encoders: dict[str, BatchingEncoder] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def names(self) -> list[str]:
@@ -80,6 +96,16 @@ class State:
         """The result of blocking work, done in a thread. See `Gate.run`."""
         return await self.gate.run(work)
 
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something go on by itself."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def draw(self, key: PreviewKey) -> Clip | None:
+        """A preview, kept for the next time; None where there is nothing to see or hear."""
+        return await self._drawing.run(lambda: self._previews.get(key))
+
     async def use(self, name: str, work: Callable[[api.Collection], _T]) -> _T:
         """The result of blocking work with a collection."""
         return await self.gate.run(lambda: self.with_collection(name, work))
@@ -97,9 +123,21 @@ class State:
 
     def close(self) -> None:
         """Let go of everything."""
+        self.closing = True
+        self.jobs.close()
         self.gate.close()
+        self._drawing.close()
+        self.aside.close()
         for encoder in self._encoders.values():
             encoder.close()
+
+    def _gate(self, *, threads: int) -> Gate:
+        return Gate(
+            threads=threads,
+            max_waiting=self.server.max_waiting,
+            timeout_s=self.server.request_timeout_s,
+            metrics=self.metrics,
+        )
 
     def _opened(self, location: str) -> api.Collection:
         return api.open(location, create=False, settings=self.settings, loader=self._encoder)

@@ -62,7 +62,7 @@ class TermReader:
             case schemas.UriTerm():
                 return self._uri(term.uri)
             case schemas.DataTerm():
-                return self._uploads.data(self._collection, term.data, name=term.name)
+                return self._uploads.data(self._collection.encoder, term.data, name=term.name)
             case schemas.FileTerm():
                 return self._file(term.file)
             case schemas.VectorTerm():
@@ -75,13 +75,13 @@ class TermReader:
             raise ProblemError(
                 403, "urls-not-allowed", "this server fetches no URLs; send the file instead"
             )
-        return self._uploads.url(self._collection, uri)
+        return self._uploads.url(self._collection.encoder, uri)
 
     def _file(self, name: str) -> Query:
         upload = self._files.get(name)
         if upload is None:
             raise QueryError(f"a term names the file '{name}', which was not sent")
-        return self._uploads.file(self._collection, upload.path, name=upload.name)
+        return self._uploads.file(self._collection.encoder, upload.path, name=upload.name)
 
 
 def _vector(term: schemas.VectorTerm, collection: api.Collection) -> Query:

@@ -1,14 +1,17 @@
-"""Queries out of what clients send: texts, files, URLs."""
+"""Queries out of what clients send: texts, files, URLs. Files are decoded in worker processes."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from polyseek import api
 from polyseek.core.hits import Query
-from polyseek.ingest.term import TEXT_PREFIX, read_file, read_query
+from polyseek.core.types import EncoderInfo
+from polyseek.ingest.aside import AsideWorkers, Read
+from polyseek.ingest.term import TEXT_PREFIX, read_query
+from polyseek.server.remote import fetch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,23 +23,38 @@ class Upload:
 
 
 class Uploads:
-    """Reads queries. Blocks: call it in a thread."""
+    """Reads queries. Blocks: call it in a thread.
+
+    Args:
+        workers: Decode files.
+        max_bytes: Largest file behind a URL.
+    """
+
+    def __init__(self, workers: AsideWorkers, *, max_bytes: int) -> None:
+        self._workers, self._max_bytes = workers, max_bytes
 
     def text(self, text: str) -> Query:
         """A text, whatever it looks like."""
         return read_query(TEXT_PREFIX + text)
 
-    def data(self, collection: api.Collection, data: bytes, *, name: str) -> Query:
+    def data(self, encoder: EncoderInfo, data: bytes, *, name: str) -> Query:
         """A media file in memory."""
-        with tempfile.NamedTemporaryFile() as file:
+        with tempfile.NamedTemporaryFile(prefix="polyseek-") as file:
             file.write(data)
             file.flush()
-            return self.file(collection, Path(file.name), name=name)
+            return self.file(encoder, Path(file.name), name=name)
 
-    def file(self, _: api.Collection, path: Path, *, name: str) -> Query:
+    def file(self, encoder: EncoderInfo, path: Path, *, name: str) -> Query:
         """A media file; the ending of its name says what it is."""
-        return read_file(path, name=name)
+        prepare = {modality: tower.prepare for modality, tower in encoder.towers.items()}
+        plain = os.path.basename(name.replace("\\", "/")) or "file"  # noqa: PTH119 - no path of ours
+        return self._workers.read(Read(path=path, name=plain, prepare=prepare))
 
-    def url(self, _: api.Collection, url: str) -> Query:
-        """What a public URL serves."""
-        return read_query(url)
+    def url(self, encoder: EncoderInfo, url: str) -> Query:
+        """What a public URL serves.
+
+        Raises:
+            QueryError: It cannot be fetched.
+        """
+        fetched = fetch(url, max_bytes=self._max_bytes)
+        return self.data(encoder, fetched.data, name=fetched.name)
