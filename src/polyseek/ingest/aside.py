@@ -119,6 +119,14 @@ class AsideWorkers:
         assert found is None or isinstance(found, Clip)  # noqa: S101 - what `Show` answers
         return found
 
+    def warm(self) -> None:
+        """Start one process, so that the first request need not wait for it."""
+        worker = self._idle.get()
+        try:
+            worker = worker or Worker(Aside())
+        finally:
+            self._idle.put(worker)
+
     def close(self) -> None:
         """End the processes, once each has nothing in hand."""
         for _ in range(self._count):
@@ -132,9 +140,10 @@ class AsideWorkers:
         except Empty:
             raise TimeoutError("all decode workers are busy") from None
         try:
-            if worker is None or not worker.alive:
+            if worker is not None and not worker.alive:
+                worker.stop()
                 worker = None
-                worker = Worker(Aside())
+            worker = worker or Worker(Aside())
             answer = next(worker.decode(request, timeout_s=self._timeout_s))
         finally:
             self._idle.put(worker)

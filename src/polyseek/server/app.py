@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,7 +50,9 @@ def create_app(server: ServerSettings, settings: Settings | None = None) -> Fast
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.get_running_loop().run_in_executor(None, state.warm)
         yield
+        await warming
         state.close()
 
     app = FastAPI(

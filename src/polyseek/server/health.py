@@ -22,7 +22,9 @@ async def healthz() -> str:
 
 @router.get("/readyz", response_class=PlainTextResponse)
 async def readyz(state: StateDep) -> str:
-    """Every collection opens, so searches can be answered."""
+    """Encoders are loaded and every collection opens, so searches are answered at once."""
+    if not state.ready:
+        raise ProblemError(503, "not-ready", "still loading", {"Retry-After": "1"})
 
     def check() -> list[str]:
         broken = []

@@ -61,7 +61,7 @@ async def events(
     _: Reader,
     last_event_id: Annotated[int, Header(ge=0, le=1_000_000_000)] = 0,
 ) -> StreamingResponse:
-    """A job's progress as server-sent events: `progress`, and last `done`, `cancelled`, `failed`."""
+    """A job's progress as server-sent events; the last is `done`, `cancelled` or `failed`."""
     await state.run(lambda: state.jobs.get(name, job))
     lines = _lines(state, name, job, after=last_event_id)
     return StreamingResponse(

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from polyseek import api
 from polyseek.core.errors import ConfigError
 from polyseek.server.keys import KeyFile
 from polyseek.server.metrics import MULTIPROCESS
 from polyseek.server.settings import VARIABLE, ServerSettings
+
+_log = logging.getLogger(__name__)
 
 GRACE_S = 15
 """Requests in hand have so long when the server stops."""
@@ -48,7 +54,7 @@ def run(server: ServerSettings, *, workers: int = 1, log_level: str = "info") ->
             "polyseek.server.app:from_environment",
             factory=True,
             workers=workers,
-            log_level=log_level,
+            log_level="warning",
             log_config=_logging(log_level),
             access_log=False,  # its lines hold queries; `guard` writes better ones
             server_header=False,
@@ -58,12 +64,33 @@ def run(server: ServerSettings, *, workers: int = 1, log_level: str = "info") ->
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=GRACE_S,
         )
-        if workers > 1:
-            from uvicorn.supervisors import Multiprocess
+        _log.info(
+            "serving %s at http://%s:%d (Ctrl-C stops)",
+            ", ".join(sorted(server.collections)),
+            f"[{server.host}]" if ":" in server.host else server.host,
+            listening.getsockname()[1],
+        )
+        with _stopping():
+            if workers > 1:
+                Multiprocess(config, sockets=[listening]).run()
+            else:
+                uvicorn.Server(config).run(sockets=[listening])
 
-            Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
-        else:
-            uvicorn.Server(config).run(sockets=[listening])
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Uvicorn raises the signal that stopped it once more: here is its end."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _log.info("stopped")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _require_keys(server: ServerSettings) -> None:

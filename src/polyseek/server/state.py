@@ -13,14 +13,15 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 
 from polyseek import api
-from polyseek.api.opening import load_encoder
+from polyseek.api import opening
 from polyseek.core.config import Settings, resolve_settings
-from polyseek.core.errors import CollectionNotFoundError, StoreError
+from polyseek.core.errors import CollectionNotFoundError, PolyseekError, StoreError
 from polyseek.core.hits import Clip
 from polyseek.core.protocols import Encoder
 from polyseek.core.runtime import available_cores
 from polyseek.encode.batching import BatchingEncoder
 from polyseek.ingest.aside import AsideWorkers
+from polyseek.ingest.term import TEXT_PREFIX
 from polyseek.server.gate import Gate
 from polyseek.server.jobs import Jobs
 from polyseek.server.links import Links
@@ -54,11 +55,21 @@ class State:
         self.gate = self._gate(threads=server.threads)
         folder = server.jobs or Path(tempfile.mkdtemp(prefix="polyseek-jobs-"))
         self.jobs = Jobs(folder, server.roots)
-        self.closing = False
+        self.closing = self.ready = False
         self._opening = threading.Lock()
         self._open: dict[str, api.Collection] = {}
         self._encoders: dict[str, BatchingEncoder] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def warm(self) -> None:
+        """Load what the first search would wait for. Blocks, for seconds."""
+        for name in self.names:
+            try:
+                self.with_collection(name, _first_search)
+            except PolyseekError as error:
+                _log.warning("collection %s cannot be searched: %s", name, error)
+        self.aside.warm()
+        self.ready = True
 
     @property
     def names(self) -> list[str]:
@@ -157,11 +168,15 @@ class State:
         """One encoder for all collections made with it."""
         if name not in self._encoders:
             self._encoders[name] = BatchingEncoder(
-                load_encoder(name, settings),
+                opening.load_encoder(name, settings),
                 batched=self.metrics.batch.observe,
                 looked_up=self.metrics.looked_up("embeddings"),
             )
         return self._encoders[name]
+
+
+def _first_search(collection: api.Collection) -> None:
+    collection.search(TEXT_PREFIX + "anything", limit=1, show_all=True)
 
 
 def get_state(request: Request) -> State:
