@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyseek.api import Collection, Status, open, query  # noqa: A004
+    from polyseek.api import Collection, Status, connect, open, query  # noqa: A004
     from polyseek.core.errors import AssetError, PolyseekError
     from polyseek.core.hits import Hit
     from polyseek.core.reports import IngestReport
@@ -31,6 +31,7 @@ __all__ = [
     "Results",
     "Span",
     "Status",
+    "connect",
     "open",
     "query",
 ]
@@ -46,6 +47,7 @@ _HOME = {
     "Results": "polyseek.search.results",
     "Span": "polyseek.core.types",
     "Status": "polyseek.api",
+    "connect": "polyseek.api",
     "open": "polyseek.api",
     "query": "polyseek.api",
 }

@@ -61,6 +61,19 @@ def client(app_of):
 @pytest.fixture
 def live(tmp_path, made):
     """Starts `polyseek serve` on a copy of `made`; stops what it has started."""
+    yield from servers(tmp_path, made)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, made):
+    """One server for the tests of a module."""
+    starting = servers(tmp_path_factory.mktemp("shared"), made)
+    yield next(starting)()
+    next(starting, None)
+
+
+def servers(tmp_path, made):
+    """A function that starts servers; the second step stops them."""
     shutil.copytree(made / "photos.polyseek", tmp_path / "photos.polyseek")
     running = []
 

@@ -1,5 +1,6 @@
 """Who may do what, from where, and how much of it."""
 
+import errno
 import json
 import stat
 
@@ -166,7 +167,15 @@ def test_too_large_bodies(app_of):
         kind = {"Content-Type": "application/json"}
         problem(client.post(path, content=unsaid(), headers=kind), 413, "too-large")
         assert client.post(path, json=RED).status_code == 200
-        assert app.middleware_stack is not None
+
+
+def test_a_full_disk(client, monkeypatch):
+    async def full(upload, path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("polyseek.server.bodies._save", full)
+    answer = client.post("/v1/collections/photos/search", files={"file": ("x.png", b"x")})
+    problem(answer, 507, "disk-full")
 
 
 def test_too_many_requests(app_of):

@@ -27,6 +27,7 @@ TABLE: dict[type[errors.PolyseekError], int] = {
     errors.InvalidFilterError: 61,
     errors.UnknownAssetError: 62,
     errors.QueryError: 60,
+    errors.ServerError: 70,
     errors.PolyseekError: UNEXPECTED,
 }
 

@@ -46,6 +46,9 @@ def serve(
         bool, typer.Option("--allow-urls", help="Let queries name public URLs.")
     ] = False,
     max_upload: Annotated[int, typer.Option(metavar="MB", min=1, help="Largest request.")] = 64,
+    body_timeout: Annotated[
+        float, typer.Option(metavar="S", min=0.1, help="Seconds in which a request must come.")
+    ] = 30.0,
     rate: Annotated[
         int | None,
         typer.Option(
@@ -78,6 +81,7 @@ def serve(
         hosts=allow_host or (),
         allow_urls=allow_urls,
         max_body_bytes=max_upload * MIB,
+        body_timeout_s=body_timeout,
         requests_per_minute=rate if rate is not None else 0 if alone else 3000,
     )
     run(settings, workers=workers)

@@ -21,9 +21,10 @@
     │   ├── CollectionNotFoundError
     │   ├── CollectionBusyError
     │   └── IncompatibleCollectionError
-    └── QueryError                      a query cannot be answered as asked
-        ├── InvalidFilterError
-        └── UnknownAssetError
+    ├── QueryError                      a query cannot be answered as asked
+    │   ├── InvalidFilterError
+    │   └── UnknownAssetError
+    └── ServerError                     a polyseek server cannot be reached, or refuses
 
 A message says what happened, to which thing, what was expected, and what to do next. Only
 `AssetError` is collected during an ingest run; every other error stops it.
@@ -148,3 +149,7 @@ class InvalidFilterError(QueryError):
 
 class UnknownAssetError(QueryError):
     """The collection has no asset or segment of that id."""
+
+
+class ServerError(PolyseekError):
+    """A polyseek server cannot be reached, or refuses to answer."""

@@ -129,10 +129,11 @@ class AsideWorkers:
 
     def close(self) -> None:
         """End the processes, once each has nothing in hand."""
-        for _ in range(self._count):
-            worker = self._idle.get()
+        taken = [self._idle.get() for _ in range(self._count)]
+        for worker in taken:
             if worker is not None:
                 worker.stop()
+            self._idle.put(None)
 
     def _ask(self, request: Request) -> Query | Clip | None:
         try:
