@@ -18,7 +18,7 @@ from polyseek.api.collection import Status
 from polyseek.api.composing import ComposedQuery
 from polyseek.core import errors
 from polyseek.core.filters import FieldType
-from polyseek.core.hits import Clip, Hit
+from polyseek.core.hits import PICTURE_LABEL, Clip, Hit
 from polyseek.core.types import asset_id
 from polyseek.search.results import Results
 
@@ -172,7 +172,7 @@ class _Request:
             raise errors.QueryError(
                 f"expected a text, a path or a PIL image, got {kind} ({error})"
             ) from error
-        return self._file("image.png", buffer.getvalue())
+        return self._file(f"{PICTURE_LABEL}{len(self.files) or ''}.png", buffer.getvalue())
 
     def _file(self, name: str, data: bytes) -> dict[str, Any]:
         part = f"file{len(self.files)}"
@@ -237,15 +237,11 @@ class _Server:
         raise AssertionError("unreachable")
 
     def _connection(self, *, anew: bool) -> HTTPConnection:
-        kept: HTTPConnection | None = getattr(self._local, "connection", None)
-        if kept is not None and not anew:
-            return kept
-        if kept is not None:
-            kept.close()
-        kind = HTTPSConnection if self._secure else HTTPConnection
-        self._local.connection = kind(self._netloc, timeout=TIMEOUT_S)
-        made: HTTPConnection = self._local.connection
-        return made
+        kept: _Kept | None = getattr(self._local, "kept", None)
+        if kept is None or anew:
+            kind = HTTPSConnection if self._secure else HTTPConnection
+            kept = self._local.kept = _Kept(kind(self._netloc, timeout=TIMEOUT_S))
+        return kept.connection
 
     def _problem(self, status: int, data: bytes) -> errors.PolyseekError:
         try:
@@ -255,6 +251,16 @@ class _Server:
             return errors.ServerError(f"{self.url}: answered {status}, and not as polyseek does")
         kind = _KINDS.get(code)
         return kind(detail) if kind else errors.ServerError(f"{self.url}: {detail} ({status})")
+
+
+class _Kept:
+    """A connection that ends with the thread, or the collection, that it belongs to."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
 
 
 def _reason(error: Exception) -> str:
