@@ -95,17 +95,12 @@ def _sounds(asset: Asset, container: Any, track: Any, kept: float) -> Iterator[S
     Raises:
         DecodeError: At the end, when some of it, or all, could not be decoded.
     """
-    import av
-
     damage, clock, decoded = Damage(), None, False
-    shift_s = -origin_s(container)
     rate = int(track.codec_context.sample_rate)
     stated = stated_s(container, track)
-    mono = _Mono(rate)
     waiting: list[Floats] = []
     start_s = 0.0
-    for frame in frames(container, track, damage):
-        at_s = float(frame.pts * frame.time_base) + shift_s if frame.pts is not None else clock
+    for at_s, pieces in _mixed(container, track, damage):
         if clock is None:
             clock = start_s = max(at_s or 0.0, 0.0)
         elif at_s is not None and abs(at_s - clock) > GAP_S:
@@ -114,11 +109,6 @@ def _sounds(asset: Asset, container: Any, track: Any, kept: float) -> Iterator[S
             if at_s - clock > HOLE_S:
                 damage.note(ValueError(f"nothing between {clock:.1f} s and {at_s:.1f} s"))
             waiting, clock, start_s = [], max(at_s, clock), max(at_s, clock)
-        try:
-            pieces = mono(frame)
-        except (av.error.FFmpegError, ValueError) as error:  # the format changed in mid-stream
-            damage.note(error)
-            continue
         for piece in pieces:
             waiting.append(piece)
             clock += len(piece) / rate
@@ -131,6 +121,22 @@ def _sounds(asset: Asset, container: Any, track: Any, kept: float) -> Iterator[S
     if clock is not None and stated is not None:
         damage.check_length(clock, stated / kept)
     damage.check(asset, "audio track", decoded=decoded)
+
+
+def _mixed(
+    container: Any, track: Any, damage: Damage
+) -> Iterator[tuple[float | None, list[Floats]]]:
+    """When each frame begins, where it says so, and its samples as one channel."""
+    import av
+
+    mono = _Mono(int(track.codec_context.sample_rate))
+    shift_s = -origin_s(container)
+    for frame in frames(container, track, damage):
+        at_s = None if frame.pts is None else float(frame.pts * frame.time_base) + shift_s
+        try:
+            yield at_s, mono(frame)
+        except (av.error.FFmpegError, ValueError) as error:  # the format changed in mid-stream
+            damage.note(error)
 
 
 class _Mono:
