@@ -8,16 +8,13 @@ collection, and, where pictures are the queries, other pictures. Pairs with soun
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fair_list import AUDIO, IMAGE, TEXT, Data, load_data, reliability, score
+from fair_list import AUDIO, IMAGE, TEXT, Data, reliability, run, score
 from polyseek.core.tuning import Defaults, Pair
 from polyseek.core.types import Embeddings
 from polyseek.encode.mini_defaults import defaults
@@ -65,7 +62,7 @@ def measure(data: Data) -> dict[str, Any]:
     own: Flags = np.eye(count, dtype=bool)
     half = np.random.default_rng(2).permutation(count)
     others, half = np.sort(half[: count // 2]), np.sort(half[count // 2 :])
-    inside = np.isin(data.owner, half)
+    inside: Flags = np.asarray(np.isin(data.owner, half))
     # What a photograph shows that can be heard; three of its captions must say so.
     shown = np.array(
         [
@@ -116,22 +113,5 @@ def measure(data: Data) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure, print, write JSON."""
-    parser = argparse.ArgumentParser(description="Reliability of probabilities by pair")
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--sounds", type=Path, required=True)
-    parser.add_argument("--absent", type=Path, default=Path(__file__).parent / "absent_queries.txt")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
-    result = measure(load_data(options.photos, options.sounds, options.absent))
-    text = json.dumps(
-        {"data": [options.photos.name, options.sounds.name], "result": result}, indent=2
-    )
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    run("Reliability of probabilities by pair", measure)
