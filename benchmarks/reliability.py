@@ -62,7 +62,7 @@ def measure(data: Data) -> dict[str, Any]:
     own: Flags = np.eye(count, dtype=bool)
     half = np.random.default_rng(2).permutation(count)
     others, half = np.sort(half[: count // 2]), np.sort(half[count // 2 :])
-    inside: Flags = np.asarray(np.isin(data.owner, half))
+    inside = np.isin(data.owner, half)
     # What a photograph shows that can be heard; three of its captions must say so.
     shown = np.array(
         [
@@ -75,7 +75,8 @@ def measure(data: Data) -> dict[str, Any]:
             for texts in data.texts
         ]
     )
-    pictures, sounds = shown.any(axis=1), shown.any(axis=0)
+    pictures: Flags = np.logical_or.reduce(shown, axis=1)
+    sounds: Flags = np.logical_or.reduce(shown, axis=0)
     audible, heard = rows_of(data.photos, pictures), rows_of(data.sounds, sounds)
     named = data.asked_label[:, None] == data.labels
     same = data.labels[:, None] == data.labels
