@@ -16,7 +16,7 @@ from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings
 from polyseek.core.errors import (
     AssetError,
-    QueryError,
+    ConfigError,
     SourceNotFoundError,
 )
 from polyseek.core.filters import FieldType
@@ -92,12 +92,12 @@ class Collection:
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> IngestReport:
-        """Index folders or files; unchanged assets are skipped, deleted ones removed.
+        """Index folders, files or buckets; unchanged assets are skipped, deleted ones removed.
 
         What `include` and `exclude` leave out stays as it is.
 
         Args:
-            sources: Folders or files.
+            sources: Folders, files, or URLs such as ``s3://bucket/prefix``.
             progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
                 ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``, ``window_s``,
@@ -131,14 +131,13 @@ class Collection:
         Raises:
             SourceNotFoundError: The collection has nothing at or below one of the paths.
         """
-        from polyseek.ingest.several import uri_of
+        from polyseek.ingest.sources.locate import uri_of
 
         with self._store.writing():
             known = [record.uri for record in self._store.records()]
             gone: set[str] = set()
             for path in paths:
-                uri = uri_of(path).rstrip("/")
-                found = [u for u in known if u == uri or u.startswith(uri + "/")]
+                found = _at_or_below(uri_of(path), known) or _at_or_below(str(path), known)
                 if not found:
                     raise SourceNotFoundError(
                         f"{path}: the collection has nothing at or below it; "
@@ -280,16 +279,18 @@ class Collection:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)
 
 
-def _read(uri: str) -> Query | None:
-    """What a local file holds, as a query; None when it cannot be read any more."""
-    from polyseek.ingest.sources.files import local_path
-    from polyseek.ingest.term import read_query
+def _at_or_below(uri: str, known: Sequence[str]) -> list[str]:
+    uri = uri.rstrip("/")
+    return [u for u in known if u == uri or u.startswith(uri + "/")]
 
-    if not uri.startswith("file:"):
-        return None
+
+def _read(uri: str) -> Query | None:
+    """What an asset holds, as a query; None when it cannot be read any more."""
+    from polyseek.ingest.term import query_of
+
     try:
-        return read_query(local_path(uri))
-    except (QueryError, AssetError):
+        return query_of(uri)
+    except (AssetError, ConfigError):
         return None
 
 

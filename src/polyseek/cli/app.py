@@ -27,8 +27,9 @@ CollectionOption = Annotated[
     typer.Option(
         "--collection",
         "-c",
-        metavar="FOLDER",
-        help="The collection (default: .polyseek, or POLYSEEK_COLLECTION).",
+        metavar="WHERE",
+        help="The collection, a folder or s3://bucket/path (default: .polyseek, or "
+        "POLYSEEK_COLLECTION).",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -54,7 +55,12 @@ def root(
 
 @app.command()
 def index(
-    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Folders or files.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...", help="Folders, files, or URLs like s3://bucket/prefix."
+        ),
+    ],
     *,
     collection: CollectionOption = None,
     encoder: Annotated[
@@ -94,7 +100,7 @@ def index(
     workers: Annotated[int, typer.Option(min=0, help="Decode processes; 0: one per core.")] = 0,
     as_json: JsonOption = False,
 ) -> int:
-    """Index folders and files; run it again to pick up what changed."""
+    """Index folders, files and buckets; run it again to pick up what changed."""
     from polyseek import api
     from polyseek.cli import render
     from polyseek.cli.progress import progress_bar
@@ -120,7 +126,7 @@ def index(
 
 @app.command()
 def remove(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders, files or URLs.")],
     *,
     collection: CollectionOption = None,
     as_json: JsonOption = False,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BUCKETS = ("s3", "gs", "az")
 """Schemes of object storage that can be listed and written."""
 
-_SCHEME = re.compile(r"([a-z][a-z0-9+-]+)://")
+_SCHEME = re.compile(r"(manifest(?=:)|[a-z][a-z0-9+-]+(?=://))")
 _TIMEOUTS = {"connect_timeout": "5s", "timeout": "120s"}
 _RETRY: RetryConfig = {
     "max_retries": 8,
@@ -34,7 +34,7 @@ _RETRY: RetryConfig = {
 
 
 def scheme_of(location: object) -> str | None:
-    """The scheme of a URL; None for paths."""
+    """The scheme of a URL, or of ``manifest:PATH``; None for paths."""
     found = _SCHEME.match(location) if isinstance(location, str) else None
     return found[1] if found else None
 
@@ -70,12 +70,13 @@ def bucket_of(url: str) -> ObjectStore:
     from obstore.store import AzureStore, GCSStore, S3Store
 
     parts = urlsplit(url)
-    options: Any = {"client_options": {**_TIMEOUTS, "allow_http": _http_allowed()},
-                    "retry_config": _RETRY}  # fmt: skip
+    client = {**_TIMEOUTS, "allow_http": _http_allowed()}
+    options: Any = {"client_options": client, "retry_config": _RETRY}
     try:
         match parts.scheme:
             case "s3":
-                return S3Store(parts.netloc, config=_aws(), **options)
+                config: Any = _aws()
+                return S3Store(parts.netloc, config=config, **options)
             case "gs":
                 return GCSStore(parts.netloc, **options)
             case _:

@@ -90,8 +90,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
 
 def _free_ports() -> dict[str, int]:
     """A port for each part; those for gRPC are given too, or they would be 10,000 above."""
-    names = ("master.port", "volume.port", "filer.port", "s3.port")
-    names += tuple(f"{name}.grpc" for name in names)
+    plain = ("master.port", "volume.port", "filer.port", "s3.port")
+    names = [*plain, *(f"{name}.grpc" for name in plain)]
     with_sockets = [socket.socket() for _ in names]
     try:
         for each in with_sockets:

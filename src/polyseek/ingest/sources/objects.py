@@ -50,8 +50,7 @@ class ObjectSource:
 
     def open(self, asset: Asset) -> BinaryIO:
         """See `polyseek.core.protocols.Source`."""
-        bucket, key = split_uri(asset.uri)
-        return open_object(bucket_of(bucket), key, asset)
+        return open_object(asset)
 
     def detail(self, asset: Asset) -> Asset:
         """See `polyseek.core.protocols.DetailedSource`."""

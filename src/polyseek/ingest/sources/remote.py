@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import unquote, urlsplit
 
 from polyseek.core.errors import AssetError
-from polyseek.core.objects import explain
+from polyseek.core.objects import BUCKETS, bucket_of, explain, scheme_of, split_uri, web_of
 from polyseek.core.types import Asset
 from polyseek.ingest.sources.reader import BLOCK_BYTES, RangeReader
 
@@ -19,12 +20,20 @@ SMALL_BYTES = 4 * BLOCK_BYTES
 _SPOOLED_BYTES = 64 * BLOCK_BYTES
 
 
-def open_object(store: ObjectStore, key: str, asset: Asset) -> BinaryIO:
+def client_of(uri: str) -> tuple[ObjectStore, str]:
+    """What reaches an asset with this uri, and what it is called there."""
+    if scheme_of(uri) in BUCKETS:
+        bucket, key = split_uri(uri)
+        return bucket_of(bucket), key
+    parts = urlsplit(uri)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return web_of(origin, parts.query), unquote(parts.path).strip("/")
+
+
+def open_object(asset: Asset) -> BinaryIO:
     """The bytes of an object, as they were when it was listed.
 
     Args:
-        store: The client.
-        key: Of the object.
         asset: Its `etag` begins with the server's (see `tag_of`); a size of 0 is not known.
 
     Raises:
@@ -33,6 +42,7 @@ def open_object(store: ObjectStore, key: str, asset: Asset) -> BinaryIO:
     import obstore
     from obstore.exceptions import BaseError, NotSupportedError
 
+    store, key = client_of(asset.uri)
     try:
         size, etag = asset.size_bytes, server_tag(asset)
         if not size:
