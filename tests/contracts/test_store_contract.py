@@ -1,3 +1,7 @@
+import pytest
+from s3_fixtures import put
+
+from polyseek.store import lance_bucket
 from polyseek.store.lance import LanceStore
 from polyseek.store.memory import MemoryStore
 from polyseek.testing.store import StoreConformance
@@ -24,4 +28,25 @@ class TestLanceStoreOnDisk(LanceConformance):
 
 
 class TestLanceStoreInMemory(LanceConformance):
+    resident = True
+
+
+class LanceInBucket(LanceConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self, s3, bucket, monkeypatch):
+        monkeypatch.setattr(lance_bucket, "REFRESH_S", 0.0)
+        self.bucket = bucket
+        put(f"{bucket}/exists", b"")
+
+    def make_store(self, tmp_path, manifest):
+        return LanceStore.create(f"{self.bucket}/a b/c", manifest, resident=self.resident)
+
+
+@pytest.mark.s3
+class TestLanceStoreInBucket(LanceInBucket):
+    resident = False
+
+
+@pytest.mark.s3
+class TestLanceStoreInBucketResident(LanceInBucket):
     resident = True

@@ -97,7 +97,8 @@ def _fill(table: Any) -> None:
             for i, (uri, text) in enumerate(zip(uris, texts, strict=True))
         ]
         parts.append(pa.table({"id": rows["id"], layout.WORDS: pa.array(found, pa.string())}))
-    table.merge_insert("id").when_matched_update_all().execute(pa.concat_tables(parts))
+    filled = layout.keyed(pa.concat_tables(parts))
+    table.merge_insert("id").when_matched_update_all().execute(filled)
 
 
 def _query(terms: Terms) -> Any:

@@ -76,15 +76,15 @@ class ManifestSource:
         except (AssetError, OSError, ValueError, RecursionError) as error:
             told = error.reason if isinstance(error, AssetError) else error
             raise SourceError(f"{self.location}: cannot be read as a manifest: {told}") from error
-        column = next((name for name in COLUMNS if rows and name in rows[0]), None)
-        if rows and column is None:
+        column = next((name for name in COLUMNS if rows and name in rows[0]), "")
+        if rows and not column:
             raise SourceError(f"{self.location}: needs a column named 'url'; it has {[*rows[0]]}")
         found: dict[str, Metadata] = {}
         for row in rows:
-            uri = absolute(str(row[column]).strip(), self._uri) if row.get(column or "") else ""
-            others = {key: value for key, value in row.items() if key != column}
-            if uri and uri not in found:
-                found[uri] = flatten_metadata(others)
+            given = row.pop(column, None)
+            if given:
+                uri = absolute(str(given).strip(), self._uri)
+                found.setdefault(uri, flatten_metadata(row))
         return found
 
 
