@@ -42,7 +42,7 @@ class Lease:
 
     def __init__(self, store: ObjectStore, key: str, location: str) -> None:
         self._store, self._key, self._location = store, key, location
-        self._version: dict[str, str | None] = {}
+        self._version: dict[str, str] = {}
         self._renewed_s = 0.0
         self._lost = False
         self._beats = 0
@@ -156,9 +156,9 @@ class Lease:
         )
 
 
-def _version(meta: Any) -> dict[str, str | None]:
+def _version(meta: Any) -> dict[str, str]:
     """What a conditional write names; clouds differ in which of the two they look at."""
-    return {"e_tag": meta["e_tag"], "version": meta["version"]}
+    return {name: meta[name] for name in ("e_tag", "version") if meta[name] is not None}
 
 
 def _self() -> dict[str, Any]:

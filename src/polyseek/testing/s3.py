@@ -80,12 +80,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
             _wait_for(server, process, log)
             yield server
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # it would take its time to tidy up what is thrown away
+            process.wait()
 
 
 def _free_ports() -> dict[str, int]:
