@@ -1,10 +1,10 @@
 import pytest
-from s3_fixtures import put
 
 from polyseek.store import lance_bucket
 from polyseek.store.lance import LanceStore
 from polyseek.store.memory import MemoryStore
 from polyseek.testing.store import StoreConformance
+from s3_fixtures import put
 
 
 class TestMemoryStore(StoreConformance):

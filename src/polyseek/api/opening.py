@@ -53,7 +53,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     """
     settings = settings or resolve_settings()
     where = str(location or settings.collection)
-    where = where.rstrip("/") if scheme_of(where) else str(Path(where).expanduser())
+    where = where if scheme_of(where) else str(Path(where).expanduser())
     backend = plugins.load("store", "lance")
     try:
         store: Store = backend.open(where, resident=resident)

@@ -147,7 +147,10 @@ _MEANINGS = (
         "RequestTimeTooSkewed|RequestExpired",
         "refused, because this machine's clock is minutes off; set the clock ({code})",
     ),
-    ("PermanentRedirect|AuthorizationHeaderMalformed|301", "is in another region; set AWS_REGION"),
+    (
+        "PermanentRedirect|AuthorizationHeaderMalformed|30[17]|redirect",
+        "is in another region; set AWS_REGION",
+    ),
     ("AccessDenied", "these credentials may not do this ({code}); {help}"),
     (
         "InvalidAccessKeyId|SignatureDoesNotMatch|Token|Authenti|40[13]|Unauthenticated|Permission",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polyseek.core.errors import StoreError
 from polyseek.core.objects import (
@@ -18,6 +19,9 @@ from polyseek.core.objects import (
 )
 from polyseek.store.lease import LEASE, Lease
 from polyseek.store.version import PolledVersions
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 REFRESH_S = 1.0
 """How long a reader may not see what another process has written; asking costs a request."""
@@ -105,10 +109,16 @@ class Bucket:
         store = bucket_of(self._url)
         try:
             listed = obstore.list_with_delimiter(store, self._prefix.rstrip("/") or None)
-            names = [p.removeprefix(self._prefix).strip("/") for p in listed["common_prefixes"]]
-            for name in (n.removesuffix(".lance") for n in names if n.endswith(".lance")):
-                versions = f"{self._prefix}{name}.lance/_versions"
-                if name not in self._found and next(obstore.list(store, versions), None):
-                    self._found.add(name)
+            folders = [p.removeprefix(self._prefix).strip("/") for p in listed["common_prefixes"]]
+            names = {f.removesuffix(".lance") for f in folders if f.endswith(".lance")}
+            new = sorted(names - self._found)
+            with ThreadPoolExecutor(max(1, len(new))) as pool:
+                there = pool.map(lambda name: self._has_version(store, name), new)
+                self._found.update(name for name, found in zip(new, there, strict=True) if found)
         except (BaseError, OSError, ValueError) as error:
             raise StoreError(f"{self.location}: {explain(self._url, error)}") from error
+
+    def _has_version(self, store: ObjectStore, name: str) -> bool:
+        import obstore
+
+        return bool(next(obstore.list(store, f"{self._prefix}{name}.lance/_versions"), None))

@@ -68,6 +68,8 @@ def place_of(location: str) -> Place:
         ConfigError: Collections cannot lie in such a place.
     """
     scheme = scheme_of(location)
+    if scheme is None and location.startswith(tuple(f"{name}:/" for name in BUCKETS)):
+        raise ConfigError(f"{location}: the URL of a bucket is a text with two slashes, no Path")
     if scheme is None:
         from polyseek.store.lance_files import Folder
 
