@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
 from polyseek.api.tuner import Tuner
+from polyseek.api.watching import watch
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings
@@ -122,6 +124,26 @@ class Collection:
         if not report.interrupted and self._tuner.outgrown():
             self._tuner.tune_again(progress)
         return report
+
+    def watch(
+        self,
+        *sources: str | Path,
+        stop: threading.Event | None = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Iterator[IngestReport]:
+        """`add` now and again whenever a source changes; buckets are looked at every 30 seconds.
+
+        Args:
+            sources: As in `add`.
+            stop: Ends it when set.
+            progress: As in `add`.
+            options: As in `add`.
+
+        Yields:
+            The report of every run, also of those that found nothing to do.
+        """
+        return watch(self, sources, stop=stop, progress=progress, options=options)
 
     def remove(self, *paths: str | Path) -> int:
         """Forget the assets at or below these paths (or uris), and how many they were.

@@ -98,11 +98,14 @@ def index(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Decode processes; 0: one per core.")] = 0,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and index again whenever a source changes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Index folders, files and buckets; run it again to pick up what changed."""
     from polyseek import api
-    from polyseek.cli import render
+    from polyseek.cli import render, watching
     from polyseek.cli.progress import progress_bar
 
     options: dict[str, Any] = {
@@ -115,6 +118,8 @@ def index(
         "asr": asr,
     }
     opened = api.open_to_index(collection, *sources, encoder=encoder, **options)
+    if watch:
+        return watching.run(opened, sources, options, as_json=as_json)
     with progress_bar() as progress:
         report = opened.add(*sources, progress=progress, **options)
     if as_json:
