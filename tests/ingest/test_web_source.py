@@ -4,6 +4,7 @@ import functools
 import json
 import pickle
 import threading
+from datetime import UTC, datetime
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 
@@ -20,7 +21,9 @@ from polyseek.core.errors import (
 )
 from polyseek.core.types import Asset
 from polyseek.ingest.sources import hub
+from polyseek.ingest.sources.listing import Entry, assets_of
 from polyseek.ingest.sources.locate import open_uri, source_at, uri_of
+from polyseek.ingest.sources.selection import Selection
 from polyseek.testing.source import SourceConformance
 
 
@@ -138,6 +141,16 @@ def test_broken_manifests(site, name, content, told):
         paths(f"{url}/{name}")
 
 
+def test_objects_that_stand_for_folders_are_none():
+    def entry(path, size=1):
+        when = datetime(2026, 1, 1, tzinfo=UTC)
+        return Entry(path=path, uri=f"x://{path}", size_bytes=size, modified=when, etag=None)
+
+    entries = [entry("a", 0), entry("a/b", 0), entry("a/b/c.txt"), entry("d", 0), entry("e")]
+    found = assets_of(entries, Selection(IndexOptions()), {})
+    assert [asset.path for asset in found] == ["d", "e", "a/b/c.txt"]
+
+
 def test_locations(tmp_path):
     assert uri_of("s3://b/my photo #1.jpg") == "s3://b/my%20photo%20%231.jpg"
     assert uri_of(tmp_path / "a b") == (tmp_path / "a b").as_uri()
@@ -157,8 +170,6 @@ class TestHub(SourceConformance):
 
     @pytest.fixture(autouse=True)
     def _files(self, monkeypatch):
-        from datetime import UTC, datetime
-
         import fsspec
 
         class Files(fsspec.get_filesystem_class("memory")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -55,7 +55,10 @@ def assets_of(
         if name:
             folders[folder][name] = entry
     collections = tuple({f.partition(COLLECTION_TABLE)[0] for f in folders if _in_table(f)})
+    above = {folder[:i] for folder in folders for i in range(len(folder)) if folder[i] == "/"}
     for folder in sorted(folders):
+        for marker in [n for n, e in folders[folder].items() if _is_folder(e, folders, above)]:
+            del folders[folder][marker]
         prefix = f"{folder}/" if folder else ""
         if not prefix.startswith(collections or "\0"):
             yield from _in_folder(folders[folder], prefix, selection, table)
@@ -75,6 +78,11 @@ def with_sidecar(asset: Asset, open_: Callable[[Asset], BinaryIO]) -> Asset:
         metadata, problem = {}, well_formed(f"sidecar {name} cannot be read: {told}")
     rest = tuple(c for c in asset.companions if c is not found[0])
     return replace(asset, metadata={**asset.metadata, **metadata}, companions=rest, problem=problem)
+
+
+def _is_folder(entry: Entry, *folders: Container[str]) -> bool:
+    """Whether it is the empty object that some tools make for a folder."""
+    return not entry.size_bytes and any(entry.path in each for each in folders)
 
 
 def _in_table(folder: str) -> bool:

@@ -85,6 +85,8 @@ class ObjectSource:
             for page in obstore.list(store, self._key or None, chunk_size=PAGE_KEYS):
                 for meta in page:
                     found = True
+                    if meta["path"] == self._key:  # some tools make an object for a folder
+                        continue
                     yield self._entry(meta, meta["path"].removeprefix(above))
             if not found and self._key:
                 meta = obstore.head(store, self._key)
