@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -68,13 +69,17 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     ports = _free_ports()
     words = [
         program, "-logtostderr", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-        "-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=100",
+        "-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=1000",
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
         *(f"-{name}={port}" for name, port in ports.items()),
     ]  # fmt: skip
     log = folder / "log"
+    # A bucket would take seven volumes at once.
+    environment = {**os.environ, "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
     with log.open("wb") as output:
-        process = subprocess.Popen(words, cwd=folder, stdout=output, stderr=output)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603 - our own words
+            words, cwd=folder, env=environment, stdout=output, stderr=output
+        )
         try:
             server = S3Server(endpoint=f"http://127.0.0.1:{ports['s3.port']}")
             _wait_for(server, process, log)
