@@ -196,12 +196,19 @@ class LanceStore:
             try:
                 with self._reading():
                     self.place.renew([table for _, table in self._all_tables()])
-                    for _, table in self._all_tables():
-                        layout.ensure_key(table)
                     self._recorded = _content_hashes(self._table(layout.ASSETS))
+                self._renew()
                 yield
             finally:
                 self._recorded = {}
+
+    @committing
+    def _renew(self) -> None:
+        """Give what an older polyseek wrote the words and the primary keys that it lacks."""
+        for modality, table in self._all_tables():
+            layout.ensure_key(table)
+            if modality is not None and not lance_text.searchable(table):
+                lance_text.refresh(table)
 
     @committing
     def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:

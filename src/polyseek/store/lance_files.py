@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -78,5 +79,8 @@ class Folder:
         """Nothing to do: the folder's time tells."""
 
     def explain(self, error: Exception) -> str:
-        """See `polyseek.store.places.Place`."""
-        return str(error)
+        """What went wrong, without Lance's places in its own source."""
+        message = re.sub(r",? \S+\.rs:\d+:\d+", "", str(error))
+        if re.search(r"No space left|os error (28|122)\b", message):
+            message = "no space left on its disk; make room and run the same command again"
+        return message
