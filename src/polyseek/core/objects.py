@@ -117,8 +117,8 @@ def explain(url: str, error: object) -> str:
     found = code[1] if code else status[1] if status else ""
     if "169.254." in text or "metadata.google" in text:
         return f"no credentials found; {_CREDENTIALS.get(scheme_of(url) or '', _NO_HELP)}"
-    for pattern, meaning in _MEANINGS:
-        if re.search(pattern, found) or (not found and re.search(pattern, text)):
+    for pattern, meaning in _BY_CODE if found else _BY_TEXT:
+        if re.search(pattern, found or text):
             help_ = _CREDENTIALS.get(scheme_of(url) or "", _NO_HELP)
             return meaning.format(code=found, help=help_)
     first = text.partition("\n")[0]
@@ -137,7 +137,7 @@ _CREDENTIALS = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
-_MEANINGS = (
+_BY_CODE = (
     (
         "NoSuchBucket|ContainerNotFound",
         "no such bucket; check its name, the region and the endpoint",
@@ -148,7 +148,7 @@ _MEANINGS = (
         "refused, because this machine's clock is minutes off; set the clock ({code})",
     ),
     (
-        "PermanentRedirect|AuthorizationHeaderMalformed|30[17]|redirect",
+        "PermanentRedirect|AuthorizationHeaderMalformed|30[17]",
         "is in another region; set AWS_REGION",
     ),
     ("AccessDenied", "these credentials may not do this ({code}); {help}"),
@@ -161,12 +161,19 @@ _MEANINGS = (
         "the server is throttling requests ({code}) and went on doing so; try again later",
     ),
     ("InternalError|5\\d\\d", "the server failed ({code}); try again later"),
+    ("NoSuchKey|404", "is not there"),
+)
+"""What a server's code or, where it gives none, its HTTP status means."""
+
+_BY_TEXT = (
+    ("redirect without LOCATION", "is in another region; set AWS_REGION"),
     (
         "error sending request|[Cc]onnect|dns error|timed? ?out",
         "cannot be reached; check the network and the endpoint",
     ),
-    ("NoSuchKey|404|not found", "is not there"),
+    ("not found", "is not there"),
 )
+"""What errors mean that no server sent."""
 
 
 def _http_allowed() -> bool:
