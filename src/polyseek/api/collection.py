@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
 from polyseek.api.tuner import Tuner
+from polyseek.api.watching import watch
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings
 from polyseek.core.errors import (
     AssetError,
-    QueryError,
+    ConfigError,
     SourceNotFoundError,
 )
 from polyseek.core.filters import FieldType
@@ -92,12 +94,12 @@ class Collection:
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> IngestReport:
-        """Index folders or files; unchanged assets are skipped, deleted ones removed.
+        """Index folders, files or buckets; unchanged assets are skipped, deleted ones removed.
 
         What `include` and `exclude` leave out stays as it is.
 
         Args:
-            sources: Folders or files.
+            sources: Folders, files, or URLs such as ``s3://bucket/prefix``.
             progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
                 ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``, ``window_s``,
@@ -123,6 +125,26 @@ class Collection:
             self._tuner.tune_again(progress)
         return report
 
+    def watch(
+        self,
+        *sources: str | Path,
+        stop: threading.Event | None = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Iterator[IngestReport]:
+        """`add` now and again whenever a source changes; buckets are looked at every 30 seconds.
+
+        Args:
+            sources: As in `add`.
+            stop: Ends it when set.
+            progress: As in `add`.
+            options: As in `add`.
+
+        Yields:
+            The report of every run, also of those that found nothing to do.
+        """
+        return watch(self, sources, stop=stop, progress=progress, options=options)
+
     def remove(self, *paths: str | Path) -> int:
         """Forget the assets at or below these paths (or uris), and how many they were.
 
@@ -131,14 +153,13 @@ class Collection:
         Raises:
             SourceNotFoundError: The collection has nothing at or below one of the paths.
         """
-        from polyseek.ingest.several import uri_of
+        from polyseek.ingest.sources.locate import uri_of
 
         with self._store.writing():
             known = [record.uri for record in self._store.records()]
             gone: set[str] = set()
             for path in paths:
-                uri = uri_of(path).rstrip("/")
-                found = [u for u in known if u == uri or u.startswith(uri + "/")]
+                found = _at_or_below(uri_of(path), known) or _at_or_below(str(path), known)
                 if not found:
                     raise SourceNotFoundError(
                         f"{path}: the collection has nothing at or below it; "
@@ -280,16 +301,18 @@ class Collection:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)
 
 
-def _read(uri: str) -> Query | None:
-    """What a local file holds, as a query; None when it cannot be read any more."""
-    from polyseek.ingest.sources.files import local_path
-    from polyseek.ingest.term import read_query
+def _at_or_below(uri: str, known: Sequence[str]) -> list[str]:
+    uri = uri.rstrip("/")
+    return [u for u in known if u == uri or u.startswith(uri + "/")]
 
-    if not uri.startswith("file:"):
-        return None
+
+def _read(uri: str) -> Query | None:
+    """What an asset holds, as a query; None when it cannot be read any more."""
+    from polyseek.ingest.term import query_of
+
     try:
-        return read_query(local_path(uri))
-    except (QueryError, AssetError):
+        return query_of(uri)
+    except (AssetError, ConfigError):
         return None
 
 
