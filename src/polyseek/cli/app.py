@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from polyseek.cli import exits, models
+from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.core.errors import ConfigError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.command()(fields)
+app.command("eval")(evaluate)
 
 CollectionOption = Annotated[
     str | None,
