@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -66,7 +67,7 @@ def evaluate(
         check_field(slice_by, store.fields(), [one.query for one in given.every()])
     planner = Planner(
         inventory=inventory,
-        twins=lambda items: twins(store, inventory, items),
+        twins=partial(twins, store, inventory),
         limit=limit,
         field=slice_by,
     )

@@ -135,20 +135,14 @@ class Planner:
     def _is(self, item: Item, modality: Modality) -> bool:
         return self.inventory.entries[item].modality is modality
 
-    def _forth(
-        self,
-        queries: Sequence[Judged],
-        asked: Modality,
-        target: Modality | None,
-        source: str,
-    ) -> Direction:
-        chosen = [queries[i] for i in some(len(queries), self.limit)]
-        twins = self.twins(item for one in chosen for item in one.answers)
-        questions = []
-        for one in chosen:
+    def questions(self, judged: Sequence[Judged]) -> list[Question]:
+        """Labelled queries as questions; near-duplicates of their answers answer them too."""
+        twins = self.twins(item for one in judged for item in one.answers)
+        found = []
+        for one in judged:
             entries = [self.inventory.entries[item] for item in one.answers]
             first = next(iter(one.answers))
-            questions.append(
+            found.append(
                 Question(
                     id=one.query.id,
                     label=one.query.query,
@@ -158,7 +152,19 @@ class Planner:
                     slices=of_query(one.query, entries, self.field),
                 )
             )
-        return Direction(query=asked, target=target, source=source, questions=questions)
+        return found
+
+    def _forth(
+        self,
+        queries: Sequence[Judged],
+        asked: Modality,
+        target: Modality | None,
+        source: str,
+    ) -> Direction:
+        chosen = [queries[i] for i in some(len(queries), self.limit)]
+        return Direction(
+            query=asked, target=target, source=source, questions=self.questions(chosen)
+        )
 
     def _back(self, forth: Direction, texts: Mapping[str, Item]) -> Direction:
         """The answers ask for their texts: those in the collection, or, without, the queries."""
