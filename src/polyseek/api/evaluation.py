@@ -34,7 +34,7 @@ from polyseek.core.types import (
 )
 from polyseek.evaluate.plan import CAPTION, Direction, Planner, Question, quoted
 from polyseek.evaluate.runs import DEPTH, Measured, Run, measured
-from polyseek.evaluate.slices import check_field
+from polyseek.evaluate.slices import TUNED, check_field
 from polyseek.search.embed import embed_all, mean_of
 from polyseek.search.hybrid import read_words
 from polyseek.search.pipeline import search
@@ -65,11 +65,13 @@ def evaluate(
     given = labelled(pairs, inventory, queries=queries)
     if slice_by is not None:
         check_field(slice_by, store.fields(), [one.query for one in given.every()])
+    tuned = frozenset(store.tuning.fitted_queries if store.tuning else ())
     planner = Planner(
         inventory=inventory,
         twins=partial(twins, store, inventory),
         limit=limit,
         field=slice_by,
+        tuned=tuned,
     )
     if given.judged:
         kinds = {name: query.modality for name, query in given.queries.items()}
@@ -87,7 +89,7 @@ def evaluate(
         location=location,
         encoder=f"{encoder.info.name}@{encoder.info.revision}",
         directions=found,
-        notes=[*given.notes, *notes, *_advice(given, found)],
+        notes=[*given.notes, *notes, *_seen(given, tuned), *_advice(given, found)],
         elapsed_s=examiner.spent,
     )
 
@@ -259,7 +261,8 @@ def _mode(
     """What is compared, and why: words that stand in the answer would be found trivially."""
     if asked is SearchMode.DENSE:
         return asked, []
-    questions = [q for d in directions if d.query is Modality.TEXT for q in d.questions]
+    typed = (d for d in directions if d.query is Modality.TEXT)
+    questions = list({q.id: q for d in typed for q in d.questions}.values())
     leaking = quoted(questions, inventory) if given.judged else questions
     if not leaking:
         return asked or SearchMode.HYBRID, []
@@ -271,6 +274,18 @@ def _mode(
         return asked, [f"{share}: with words, these figures flatter"]
     return SearchMode.DENSE, [
         f"{share}: words would find them trivially, so embeddings alone count"
+    ]
+
+
+def _seen(given: Labelled, tuned: frozenset[str]) -> list[str]:
+    """Whether the collection knows the queries already."""
+    every = given.every()
+    seen = sum(one.query.fingerprint in tuned for one in every)
+    if not seen:
+        return []
+    return [
+        f"{seen:,} of {len(every):,} queries were used to tune this collection: figures with them "
+        f"flatter; the slice '{TUNED}' shows the others"
     ]
 
 

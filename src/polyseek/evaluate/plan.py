@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -87,12 +88,14 @@ class Planner:
         twins: Looks for near-duplicates of items.
         limit: Questions per direction; 0 for all. The same ones are drawn every time.
         field: A metadata field, or one of the pairs' own, to slice by.
+        tuned: Fingerprints of the queries that the collection was tuned with.
     """
 
     inventory: Inventory
     twins: Twins
     limit: int = 0
     field: str | None = None
+    tuned: frozenset[str] = frozenset()
 
     def of_mined(self, mined: Iterable[Mined]) -> list[Direction]:
         """Texts that were found in the collection, forth and back."""
@@ -147,9 +150,9 @@ class Planner:
                     id=one.query.id,
                     label=one.query.query,
                     asked=one.query,
-                    answers=_with_twins(one.answers, twins),
+                    answers=_with_twins(one, twins),
                     group=_group(first, twins),
-                    slices=of_query(one.query, entries, self.field),
+                    slices=of_query(one.query, entries, field=self.field, tuned=self.tuned),
                 )
             )
         return found
@@ -245,12 +248,16 @@ def _said(entry: Entry) -> Iterable[str]:
     yield from entry.texts
 
 
-def _with_twins(
-    answers: Mapping[Item, float], twins: Mapping[Item, frozenset[Item]]
-) -> Mapping[Item, float]:
-    found = dict(answers)
-    for item, gain in answers.items():
-        for other in twins.get(item, ()):
+def own_item(query: LabelledQuery) -> Item | None:
+    """The item that a query is, if its file is indexed."""
+    return (Path(query.query).as_uri(), "") if query.is_file else None
+
+
+def _with_twins(one: Judged, twins: Mapping[Item, frozenset[Item]]) -> Mapping[Item, float]:
+    """The answers and their near-duplicates, but not the query itself for looking like one."""
+    found = dict(one.answers)
+    for item, gain in one.answers.items():
+        for other in twins.get(item, frozenset()) - {own_item(one.query)}:
             found[other] = max(gain, found.get(other, 0))
     return found
 

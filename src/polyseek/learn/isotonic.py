@@ -35,7 +35,7 @@ def fit_curve(log_odds: Numbers, relevant: NDArray[np.bool_]) -> Sequence[tuple[
     blocks: list[tuple[float, float, float]] = []  # sum of x, sum of hits, count
     for part in parts:
         block = float(x[part].sum()), float(hits[part].sum()), float(len(part))
-        while blocks and _rate(blocks[-1]) >= _rate(block):
+        while blocks and blocks[-1][1] * block[2] >= block[1] * blocks[-1][2]:  # falls
             before = blocks.pop()
             block = before[0] + block[0], before[1] + block[1], before[2] + block[2]
         blocks.append(block)
@@ -44,10 +44,10 @@ def fit_curve(log_odds: Numbers, relevant: NDArray[np.bool_]) -> Sequence[tuple[
     middle = np.array([block[0] / block[2] for block in blocks])
     rate = np.clip([_rate(block) for block in blocks], _CLIP, 1 - _CLIP)
     height = np.log(rate / (1 - rate)) + _RISE * middle
-    rising = np.concatenate([[True], np.diff(middle) > 1e-9]) & np.concatenate(
-        [[True], np.diff(height) > 1e-9]
-    )
-    points = list(zip(middle[rising].tolist(), height[rising].tolist(), strict=True))
+    points: list[tuple[float, float]] = []
+    for place, odds in zip(middle.tolist(), height.tolist(), strict=True):
+        if not points or (place > points[-1][0] and odds > points[-1][1]):
+            points.append((place, odds))
     return points if len(points) > 1 else ()
 
 
