@@ -172,9 +172,10 @@ def _forms(name: str, beside: Path | None) -> Iterator[str]:
             yield "file://" + quote(path)
     yield plain
     yield name
-    file_name = PurePosixPath(plain).name
-    if file_name:
-        yield file_name
+    for spelled in (plain, unquote(plain)):  # formats without spaces write them as %20
+        file_name = PurePosixPath(spelled).name
+        if file_name:
+            yield file_name
 
 
 def _path_of(uri: str) -> str:

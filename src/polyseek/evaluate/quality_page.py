@@ -21,6 +21,12 @@ Preview: TypeAlias = "Callable[[Hit], Clip | None]"
 WORST = 10
 _BINS = (("first", 1), ("2-5", 5), ("6-10", 10), (f"11-{DEPTH}", DEPTH))
 _SHOWN = ("R@1", "R@10", "nDCG@10")
+_FACTS: Mapping[str, Callable[[Measured], str]] = {
+    "finds something": lambda one: f"{one.answered:.0%}",
+    "queries": lambda one: f"{len(one.outcomes):,} about {one.groups:,} assets",
+    "searched": lambda one: f"{one.searched:,} by {one.mode}",
+    "from": lambda one: one.source,
+}
 
 
 def page(run: Run, *, preview: Preview | None = None, comparison: Comparison | None = None) -> str:
@@ -64,20 +70,14 @@ def _rank(value: float) -> str:
 
 
 def _figures(run: Run) -> str:
-    rows: list[Mapping[str, Figure]] = []
-    for one in run.directions:
-        figures = one.figures()
-        rows.append(
-            {
-                "direction": one.name,
-                "queries": len(one.outcomes),
-                "assets": one.groups,
-                "searched": one.searched,
-                "by": one.mode,
-                **{name: estimate(name, figures[name]) for name in (*METRICS, MEDIAN)},
-                "something found": f"{one.answered:.0%}",
-            }
-        )
+    """One column per direction: figures are many, directions few."""
+    figures = {one.name: one.figures() for one in run.directions}
+    rows: list[Mapping[str, Figure]] = [
+        {"": name, **{one: estimate(name, found[name]) for one, found in figures.items()}}
+        for name in (*METRICS, MEDIAN)
+    ]
+    for label, value in _FACTS.items():
+        rows.append({"": label, **{one.name: value(one) for one in run.directions}})
     return table(rows)
 
 
