@@ -200,3 +200,18 @@ def test_five_pairs_tune_nothing(many, tmp_path):
     before, after = opened.tune(), opened.tune(pairs=five)
     assert after.calibrations == before.calibrations
     assert any("5 labelled queries, at least 200 are needed" in note for note in after.notes)
+
+
+def test_by_words_alone_a_query_without_words_finds_nothing(collection, tmp_path):
+    table = pairs(tmp_path, "query,path\n!!!,red.png\nred thing,red.png\n")
+    run = collection.evaluate(table, mode="text")
+    ranks = {o.label: o.rank for o in run["text -> image"].outcomes}
+    assert ranks["red thing"] == 1
+    assert np.isinf(ranks["!!!"])
+
+
+def test_a_text_file_may_ask(collection, made, tmp_path):
+    (tmp_path / "asked.txt").write_text("something blue")
+    run = collection.evaluate(pairs(tmp_path, "query,path\nasked.txt,blue.png\n"))
+    assert "image -> text" not in names(run)
+    assert run["text -> image"].outcomes[0].rank == 1

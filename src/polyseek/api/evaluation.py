@@ -16,6 +16,7 @@ import numpy as np
 from polyseek.api.pairs import Labelled, labelled
 from polyseek.core import plugins
 from polyseek.core.config import SearchMode, SearchOptions
+from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Item, Query, item_of
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import twins
@@ -106,6 +107,7 @@ class Examiner:
         queries: Queries by the id of their question; items ask by their stored embeddings.
         progress: Called with every step.
         spent: Seconds by what they were spent on.
+        embedded: What the encoder has made so far, by the text that it read, or the file.
     """
 
     store: StoreReader
@@ -115,7 +117,7 @@ class Examiner:
     queries: Mapping[str, Query]
     progress: ProgressCallback | None = None
     spent: dict[str, float] = field(default_factory=dict)
-    embedded: dict[tuple[str, SearchMode], Embeddings] = field(default_factory=dict)
+    embedded: dict[str, Embeddings] = field(default_factory=dict)
 
     def run(self, direction: Direction, mode: SearchMode) -> Measured:
         """Search for every question and score what is found."""
@@ -148,19 +150,21 @@ class Examiner:
         target: Modality | None,
         mode: SearchMode,
     ) -> tuple[Sequence[Hit], bool]:
-        found = search(
-            query,
-            encoder=self.encoder,
-            store=store,
-            options=SearchOptions(
-                limit=DEPTH + 1,  # one more, for the query that finds itself
-                modalities=() if target is None else (target,),
-                show_all=True,
-                mode=mode,
-            ),
-            defaults=self.defaults,
-            embeddings=[known],
+        options = SearchOptions(
+            limit=DEPTH + 1,  # one more, for the query that finds itself
+            modalities=() if target is None else (target,),
+            show_all=True,
+            mode=mode,
         )
+        try:
+            found = search(
+                query, encoder=self.encoder, store=store, options=options,
+                defaults=self.defaults, embeddings=[known],
+            )  # fmt: skip
+        except QueryError:
+            if mode is not SearchMode.TEXT:
+                raise
+            return (), False  # a query without words finds nothing by words
         return found.hits, not found.no_match
 
     def _vectors(
@@ -171,17 +175,19 @@ class Examiner:
         if items:
             stored = self._stored(items)
             return [stored[item] for item in items]
-        ids = [question.id for question in direction.questions]
-        new = [i for i, name in enumerate(ids) if (name, mode) not in self.embedded]
+        # By words alone nothing is compared, but the road asks for a vector all the same.
+        read_as = SearchMode.HYBRID if mode is SearchMode.TEXT else mode
+        read = [read_words(query, None, read_as).query for query in asked]
+        names = [_name(query) for query in read]
+        new = {n: q for n, q in zip(names, read, strict=True) if n not in self.embedded}
         with self._timed("encode"):
-            read = [read_words(asked[i], None, mode).query for i in new]
             rows = embed_all(
-                read,
+                list(new.values()),
                 self.encoder,
-                progress=lambda done: self._tell("encode", done, len(read), direction.name),
+                progress=lambda done: self._tell("encode", done, len(new), direction.name),
             )
-        self.embedded.update({(ids[i], mode): row for i, row in zip(new, rows, strict=True)})
-        return [self.embedded[name, mode] for name in ids]
+        self.embedded.update(zip(new, rows, strict=True))
+        return [self.embedded[name] for name in names]
 
     def _stored(self, items: Sequence[Item]) -> dict[Item, Embeddings]:
         """The mean direction of each item's segments of its own modality."""
@@ -225,8 +231,7 @@ class Examiner:
     def _documents(self, texts: Sequence[str]) -> Embeddings:
         """Captions as an indexed text is embedded; as queries are where the encoder sees none."""
         queries = [Query(modality=Modality.TEXT, signals=[text], label=text) for text in texts]
-        asked = [self.embedded.get((text, SearchMode.DENSE)) for text in texts]
-        known = [row for row in asked if row is not None]
+        known = [self.embedded[text] for text in texts if text in self.embedded]
         rows = embed_all(queries[:1], self.encoder, role=Role.DOCUMENT)
         if len(known) == len(texts) and np.allclose(rows[0].shared, known[0].shared, atol=1e-5):
             rows = known
@@ -250,6 +255,12 @@ class Examiner:
         started = perf_counter()
         yield
         self.spent[stage] = self.spent.get(stage, 0.0) + perf_counter() - started
+
+
+def _name(query: Query) -> str:
+    """What tells queries apart: the text that is read, or the file."""
+    first = query.signals[0]
+    return first if isinstance(first, str) and len(query.signals) == 1 else query.label
 
 
 def _mode(

@@ -254,7 +254,7 @@ def tune(
     from polyseek.cli import render
     from polyseek.cli.progress import progress_bar
 
-    opened = api.open(collection, create=False, resident=False)
+    opened = api.open(collection, create=False, resident=pairs is not None)
     with progress_bar() as progress:
         found = opened.tune(bank=bank, pairs=pairs, queries=queries, progress=progress)
     if as_json:

@@ -129,8 +129,9 @@ class Planner:
         for (asked, target), queries in sorted(split.items()):
             forth = self._forth(queries, asked, target, source)
             found.append(forth)
-            if asked is Modality.TEXT and target is not Modality.TEXT:
-                found.append(self._back(forth, {}))
+            typed = [q for q in forth.questions if q.asked and not q.asked.is_file]
+            if typed and asked is Modality.TEXT and target is not Modality.TEXT:
+                found.append(self._back(replace(forth, questions=typed), {}))
         if len({entry.modality for entry in self.inventory.entries.values()}) > 1:
             found += [self._forth(q, asked, None, source) for asked, q in sorted(whole.items())]
         return found
