@@ -20,7 +20,13 @@ class Entry:
         dim: Length of a shared-space embedding.
         licence: Of the model files.
         languages: Of its text queries.
-        artifacts: Its model files.
+        artifacts: Its pinned model files, where polyseek has their checksums.
+        source: Where its files come from otherwise: ``hf:owner/repository``.
+        family: What reads them.
+        noncommercial: Whether the licence forbids commercial use.
+        download_bytes: About how much is fetched, where there are no pinned files.
+        published: Figures of its authors, each with where it is printed; empty for none.
+        advice: What hardware it wants.
     """
 
     name: str
@@ -29,12 +35,19 @@ class Entry:
     dim: int
     licence: str
     languages: str
-    artifacts: tuple[Artifact, ...]
+    artifacts: tuple[Artifact, ...] = ()
+    source: str = ""
+    family: str = ""
+    noncommercial: bool = False
+    download_bytes: int = 0
+    published: str = ""
+    advice: str = ""
 
     @property
     def size_bytes(self) -> int:
         """Length of all model files."""
-        return sum(artifact.size_bytes for artifact in self.artifacts)
+        pinned = sum(artifact.size_bytes for artifact in self.artifacts)
+        return pinned or self.download_bytes
 
     def artifact(self, name: str) -> Artifact:
         """The model file of that name."""
