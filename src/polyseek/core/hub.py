@@ -135,7 +135,8 @@ def pull(
     total = sum(found.sizes[name] for name in names)
     folder, done, looked = Path(), 0, False
     for name in names:
-        if found.sizes[name] > SMALL_BYTES and not looked:
+        large = found.sizes[name] > SMALL_BYTES
+        if large and not looked and not _is_cached(_client(), repo, name, found.commit):
             look(folder)
             looked = True
         bar = _reporter(progress, done, total, name)
@@ -144,8 +145,6 @@ def pull(
         if verify or name not in known:
             known[name] = _checked(path, found, name)
         done += found.sizes[name]
-    if not looked:
-        look(folder)
     _write_record(record, found, known)
     return ModelFiles(
         name=found.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
@@ -23,7 +22,7 @@ from polyseek.core.types import (
 )
 from polyseek.encode.pictures import PicturePrepare, ShotPrepare, pixel_values
 from polyseek.encode.sounds import SpectrogramPrepare, is_longer
-from polyseek.encode.spec import Spec, TowerSpec, spec_text
+from polyseek.encode.spec import Spec, TowerSpec, preparing
 from polyseek.encode.tokens import pooled
 from polyseek.encode.towers import as_text, unit
 
@@ -53,7 +52,6 @@ class ModelEncoder:
         tokenise: Tokenise | None = None,
     ) -> None:
         self.spec, self.runs, self.tokenise = spec, runs, tokenise
-        preparing = hashlib.sha256(spec_text(spec).encode()).hexdigest()
         self.info = EncoderInfo(
             name=files.name,
             revision=files.revision,
@@ -64,7 +62,7 @@ class ModelEncoder:
                 )
                 for modality, tower in spec.towers.items()
             },
-            checksums={**files.checksums, "preprocessing": preparing},
+            checksums={**files.checksums, "preprocessing": preparing(spec)},
         )
 
     def encode(self, modality: Modality, batch: Sequence[Prepared], *, role: Role) -> Embeddings:

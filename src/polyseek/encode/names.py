@@ -136,12 +136,11 @@ def _from_folder(
         folder = folder.parent
     if not folder.is_dir():
         raise ModelLoadError(
-            f"{location}: no such model folder; a collection made with it opens only where the "
-            "folder is: copy or link it to this path"
+            f"{location}: no such model folder; give a model's folder or, for a collection made "
+            "with it, copy or link the model to this path"
         )
     names = sorted(_listed(folder))
     family = _family(prefix, location, names)
-    family.look(folder)
     chosen = family.wanted(names)
     files = local_files(f"{family.name}:{folder}", folder, chosen, settings)
     check_licence(location, files.licence, settings, noncommercial=is_noncommercial(files.licence))

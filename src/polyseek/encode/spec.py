@@ -6,11 +6,12 @@ make it from a model's own configuration, and an export writes it down.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -277,6 +278,12 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
 def write_spec(spec: Spec, path: Path) -> None:
     """Write a `model.toml` that `read_spec` reads back to the same value."""
     path.write_text(spec_text(spec), encoding="utf-8")
+
+
+def preparing(spec: Spec) -> str:
+    """SHA-256 of all that decides the embeddings; where the weights come from does not."""
+    told = replace(spec, source="", licence="", noncommercial=False)
+    return hashlib.sha256(spec_text(told).encode()).hexdigest()
 
 
 def spec_text(spec: Spec) -> str:

@@ -7,20 +7,23 @@ towers; signals are made ready by polyseek's own code, so that decode workers ne
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from polyseek.core.config import Settings
 from polyseek.core.errors import ModelLoadError
 from polyseek.core.model_files import ModelFiles, read_json
-from polyseek.core.types import Modality
-from polyseek.encode.model import ModelEncoder, Run
-from polyseek.encode.spec import Spec, TowerSpec
+from polyseek.core.types import Floats, Modality, Role
+from polyseek.encode.model import Feed, ModelEncoder, Run, Tokenise
+from polyseek.encode.spec import Spec, TextSpec, TowerSpec
 from polyseek.encode.torch import processors
 from polyseek.encode.torch.device import TorchRun, device_of, quiet, require
+from polyseek.encode.torch.memo import remembered
 from polyseek.encode.torch.texts import tokenizer_of
 
 FEATURES = {
@@ -55,34 +58,79 @@ class TransformersFamily:
 
     def look(self, folder: Path) -> None:
         """The architecture must be known and have two towers, and signals a way into them."""
-        transformers = require("transformers", "a model of the transformers family")
         config = config_of(folder)
-        towers = towers_of(config, folder)
-        processors.specs_of(folder, config, towers)
-        del transformers
+        processors.specs_of(folder, config, towers_of(config, folder))
 
     def load(self, files: ModelFiles, settings: Settings) -> ModelEncoder:
-        """The encoder, its weights on the device."""
-        device = device_of(settings)
-        config = config_of(files.folder)
-        towers = towers_of(config, files.folder)
-        model = model_of(files, config).to(device)
-        tokenise, text = tokenizer_of(files, config)
-        specs = processors.specs_of(files.folder, config, towers)
-        specs[Modality.TEXT] = TowerSpec(text=text, batch_size=32)
-        runs: dict[Modality, Run] = {
-            m: TorchRun(forward_of(model, m), device, inputs_of(model, m, specs[m])) for m in towers
-        }
+        """The encoder; the library and the weights are loaded when they are first needed."""
+        model = LoadedModel(files, settings)
+        spec = remembered(files, settings, model.describe)
+        runs: dict[Modality, Run] = {m: model.runner(m) for m in spec.towers}
+        return ModelEncoder(files, spec, runs, tokenise=model.tokenise)
+
+
+class LoadedModel:
+    """The library's model, loaded when it is first needed.
+
+    Args:
+        files: The model's files.
+        settings: The device and its threads.
+    """
+
+    def __init__(self, files: ModelFiles, settings: Settings) -> None:
+        self.files, self._settings = files, settings
+
+    @cached_property
+    def config(self) -> Any:
+        """The library's configuration."""
+        return config_of(self.files.folder)
+
+    @cached_property
+    def device(self) -> Any:
+        """Where the weights lie."""
+        return device_of(self._settings)
+
+    @cached_property
+    def model(self) -> Any:
+        """The model with its weights."""
+        return model_of(self.files, self.config).to(self.device)
+
+    @cached_property
+    def texts(self) -> tuple[Tokenise, TextSpec]:
+        """What makes token ids, and how."""
+        return tokenizer_of(self.files, self.config)
+
+    def tokenise(self, batch: Sequence[str], role: Role) -> Feed:
+        """See `polyseek.encode.model.Tokenise`."""
+        return self.texts[0](batch, role)
+
+    def runner(self, modality: Modality) -> Run:
+        """A tower's network, loaded when it is first called."""
+        made: list[TorchRun] = []
+
+        def run(feed: Feed) -> Floats:
+            if not made:
+                made.append(self.run(modality))
+            return made[0](feed)
+
+        return run
+
+    def run(self, modality: Modality) -> TorchRun:
+        """A tower's network; where there is none for videos, that for pictures."""
+        has = hasattr(self.model, FEATURES[modality])
+        method = modality if has else Modality.IMAGE
+        return TorchRun(forward_of(self.model, method), self.device, inputs_of(self.model, method))
+
+    def describe(self) -> Spec:
+        """How signals are made ready for it."""
+        folder = self.files.folder
+        towers = towers_of(self.config, folder)
+        specs = processors.specs_of(folder, self.config, towers)
+        specs[Modality.TEXT] = TowerSpec(text=self.texts[1], batch_size=32)
         if Modality.IMAGE in towers and Modality.VIDEO not in towers:
             specs[Modality.VIDEO] = specs[Modality.IMAGE]
-            runs[Modality.VIDEO] = runs[Modality.IMAGE]
-        spec = Spec(
-            dim=dim_of(runs[Modality.TEXT], tokenise),
-            licence=files.licence,
-            source=files.name,
-            towers=specs,
-        )
-        return ModelEncoder(files, spec, runs, tokenise=tokenise)
+        dim = self.run(Modality.TEXT)(self.tokenise(["a"], Role.QUERY)).shape[-1]
+        return Spec(dim=int(dim), licence=self.files.licence, source=self.files.name, towers=specs)
 
 
 def config_of(folder: Path) -> Any:
@@ -182,22 +230,16 @@ def forward_of(model: Any, modality: Modality) -> Any:
     return forward
 
 
-def inputs_of(model: Any, modality: Modality, tower: TowerSpec) -> tuple[str, ...]:
+def inputs_of(model: Any, modality: Modality) -> tuple[str, ...]:
     """Which arrays a features method takes."""
+    method = getattr(model, FEATURES[modality])
     if modality is Modality.TEXT:
-        return processors.text_inputs(model, getattr(model, FEATURES[modality]))
+        return processors.text_inputs(model, method)
     if modality is Modality.AUDIO:
         return ("input_features", "is_longer")
-    if tower.picture is not None and tower.picture.patch:
-        return ("pixel_values", "pixel_attention_mask", "spatial_shapes")
-    return ("pixel_values",)
-
-
-def dim_of(run: Run, tokenise: Any) -> int:
-    """Length of an embedding, found by embedding a text."""
-    from polyseek.core.types import Role
-
-    return int(run(tokenise(["a"], Role.QUERY)).shape[-1])
+    known = inspect.signature(method).parameters
+    patches = ("pixel_attention_mask", "spatial_shapes")
+    return ("pixel_values", *(name for name in patches if name in known))
 
 
 def _first(error: Exception) -> str:
