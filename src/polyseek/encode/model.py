@@ -84,7 +84,7 @@ class ModelEncoder:
     def _embed(
         self, modality: Modality, tower: TowerSpec, batch: Sequence[Prepared], role: Role
     ) -> Floats:
-        feed = self._feed(tower, batch, role)
+        feed = self.feed(tower, batch, role)
         hidden = self.runs[modality](feed)
         rows = pooled(hidden, feed.get("attention_mask"), tower.pooling)
         if rows.shape != (len(batch), self.spec.dim):
@@ -95,7 +95,8 @@ class ModelEncoder:
             )
         return unit(rows)
 
-    def _feed(self, tower: TowerSpec, batch: Sequence[Prepared], role: Role) -> Feed:
+    def feed(self, tower: TowerSpec, batch: Sequence[Prepared], role: Role) -> Feed:
+        """What a tower's network is given for prepared signals."""
         if tower.text is not None:
             assert self.tokenise is not None  # noqa: S101 - every text tower comes with one
             return self.tokenise([str(text) for text in batch], role)
