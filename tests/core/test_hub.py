@@ -13,7 +13,12 @@ from polyseek.core.errors import ChecksumError, ModelLoadError
 REPO = "someone/tiny"
 NAME = f"hf:{REPO}"
 WEIGHTS = bytes(range(256)) * 12_000  # 3 MB
-FILES = {"config.json": b'{"a": 1}', "model.safetensors": WEIGHTS, "README.md": b"# hi", "x.msgpack": b"no"}
+FILES = {
+    "config.json": b'{"a": 1}',
+    "model.safetensors": WEIGHTS,
+    "README.md": b"# hi",
+    "x.msgpack": b"no",
+}
 
 
 @pytest.fixture
@@ -72,7 +77,9 @@ def published(server):
     return server.commit(REPO, FILES)
 
 
-def test_a_branch_that_moved_changes_nothing_for_those_who_have_the_commit(server, settings, published):
+def test_a_branch_that_moved_changes_nothing_for_those_who_have_the_commit(
+    server, settings, published
+):
     old = pull(settings)
     server.commit(REPO, {**FILES, "config.json": b'{"a": 2}'})
     assert pull(settings, old.name).path("config.json").read_bytes() == b'{"a": 1}'

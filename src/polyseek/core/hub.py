@@ -326,7 +326,7 @@ def _translated(name: str, *, file: str = "", offline: bool = False) -> Iterator
         raise ModelLoadError(
             f"{what}: {why}; fetch it once with a network: 'polyseek models pull {name}'"
         ) from error
-    # HTTP statuses, connections, the disk: which library speaks HTTP differs from release to release.
+    # HTTP statuses, connections, the disk; its HTTP library differs from release to release.
     except Exception as error:
         told = " ".join(str(error).split())[:300]
         raise ModelLoadError(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from importlib.resources import files
 
 from polyseek.core.artifacts import Artifact
 from polyseek.core.errors import UnknownPluginError
 from polyseek.core.types import Modality
+from polyseek.encode.spec import read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,39 @@ _MINI = Entry(
     ),
 )
 
-ENTRIES = {entry.name: entry for entry in (_MINI,)}
+READABLE = frozenset({"", "onnx", "sentence_transformers", "transformers"})
+"""Families that polyseek reads; the others are listed for comparison."""
+
+_BYTES_PER_WEIGHT = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """A table of ``data/catalogue.toml``."""
+
+    summary: str
+    source: str
+    modalities: tuple[Modality, ...]
+    dim: int
+    licence: str
+    languages: str
+    parameters_m: int
+    family: str = ""
+    noncommercial: bool = False
+    published: str = ""
+    advice: str = ""
+
+
+def _listed() -> Iterator[Entry]:
+    text = (files("polyseek.encode") / "data" / "catalogue.toml").read_text(encoding="utf-8")
+    for name, table in tomllib.loads(text).items():
+        found = read_table(_Listed, table, f"catalogue.toml: {name}")
+        given = {each.name: getattr(found, each.name) for each in fields(found)}
+        weights = given.pop("parameters_m") * 1_000_000
+        yield Entry(name=name, download_bytes=weights * _BYTES_PER_WEIGHT, **given)
+
+
+ENTRIES = {entry.name: entry for entry in (_MINI, *_listed())}
 
 
 def get(name: str) -> Entry:

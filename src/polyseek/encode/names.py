@@ -74,6 +74,11 @@ def source_of(name: str, settings: Settings) -> str:
     entry = catalogue.ENTRIES.get(name)
     if entry is not None and entry.source:
         check_licence(name, entry.licence, settings, noncommercial=entry.noncommercial)
+        if entry.family not in catalogue.READABLE:
+            raise ModelLoadError(
+                f"{name}: is listed for comparison; polyseek does not read the files of its family "
+                f"({entry.family}) yet. Those it reads: 'polyseek models'"
+            )
         return entry.source
     _, location = _split(name)
     if location.startswith(hub.PREFIX) or _is_path(location) or _is_path(name):

@@ -84,5 +84,6 @@ def pooled(hidden: Floats, mask: NDArray[np.generic] | None, pooling: Pooling) -
         found: Floats = hidden[np.arange(len(hidden)), last]
         return found
     weights = mask[..., None].astype(np.float32)
-    means: Floats = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+    tokens = np.maximum(weights.sum(axis=1), 1)  # a text may have none
+    means: Floats = (hidden * weights).sum(axis=1) / tokens
     return means
