@@ -53,8 +53,7 @@ def test_fewer_bits_pass_the_gate_or_are_refused(tmp_path, settings, precision):
     model = made(tmp_path, "clip")
     try:
         report = export_model(model, tmp_path / "out", precision=precision, settings=settings)
-    except EncoderError as error:
-        assert "not written" in str(error)
+    except EncoderError:
         assert not (tmp_path / "out").exists()
     else:
         assert min(report.least_cosine.values()) >= 0.99

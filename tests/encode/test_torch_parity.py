@@ -6,14 +6,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs polyseek[torch]: make test-torch")
 hf = pytest.importorskip("transformers")
 
+import tiny_models
 from PIL import Image
 
 from polyseek.core.config import Settings
 from polyseek.core.types import Modality, Role, Sound
 from polyseek.encode import names
 from polyseek.testing.encoder import TEXTS, EncoderConformance
-
-import tiny_models
 
 pytestmark = pytest.mark.torch
 

@@ -59,8 +59,8 @@ class SentenceFamily:
     def look(self, folder: Path) -> None:
         """Its modules must be the library's own: code that comes with a model is never run."""
         require("sentence_transformers", "a model of the sentence-transformers family")
-        config = read_json(folder / "config.json")
-        if config.get("auto_map"):
+        places = [folder, *(each for each in folder.iterdir() if each.is_dir())]
+        if any(read_json(place / "config.json").get("auto_map") for place in places):
             raise ModelLoadError(
                 f"{folder}: its architecture comes as code with the model, which is never run; "
                 "export it to an ONNX folder where you trust it"
@@ -68,6 +68,7 @@ class SentenceFamily:
 
     def load(self, files: ModelFiles, settings: Settings) -> SentenceEncoder:
         """The encoder, its weights on the device."""
+        self.look(files.folder)
         library = require("sentence_transformers", "a model of the sentence-transformers family")
         device = device_of(settings)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from polyseek.encode.tokens import MAX_CHARS, Tokens
 from polyseek.encode.torch.device import quiet, require
 
 _UNLIMITED = 1_000_000
+_VOCABULARY = re.compile(r"^(tokenizer\.json|vocab\.(json|txt))$|\.(model|spm)$")
 _FROM_PADDING = ("clap_text_model", "roberta", "xlm-roberta", "altclip_text_model")
 
 
@@ -47,6 +49,9 @@ def tokenizer_of(files: ModelFiles, config: Any) -> tuple[Tokenise, TextSpec]:
         ModelLoadError: The tokenizer's files are missing or cannot be read.
     """
     transformers = require("transformers", "a model of the transformers family")
+    if not any(_VOCABULARY.search(path.name) for path in files.folder.iterdir()):
+        # The library would make up a tokenizer that knows no word.
+        raise ModelLoadError(f"{files.folder}: has no tokenizer; expected tokenizer.json")
     try:
         with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
