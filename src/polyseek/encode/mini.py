@@ -20,10 +20,10 @@ from polyseek.core.config import Settings
 from polyseek.core.errors import EncoderError
 from polyseek.core.types import Embeddings, EncoderInfo, Floats, Modality, Prepared, Role, Tower
 from polyseek.encode import catalogue, heads
+from polyseek.encode.pictures import ShotPrepare
 from polyseek.encode.towers import (
     ClipImageTower,
     ClipPrepare,
-    FramesPrepare,
     MiniLmTower,
     as_text,
     unit,
@@ -60,7 +60,7 @@ class MiniEncoder:
                 Modality.TEXT: Tower(dim=MiniLmTower.dim, prepare=as_text, batch_size=32),
                 Modality.AUDIO: Tower(dim=YamnetTower.dim, prepare=YamnetPrepare(), batch_size=8),
                 Modality.VIDEO: Tower(
-                    dim=ClipImageTower.dim, prepare=FramesPrepare(prepare), batch_size=4
+                    dim=ClipImageTower.dim, prepare=ShotPrepare(prepare), batch_size=4
                 ),
             },
             checksums={
