@@ -4,8 +4,8 @@ import pytest
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
-from hub_server import TOKEN, Hub
-
+from hub_fixtures import hub_of_tests
+from hub_server import TOKEN
 from polyseek.core import hub
 from polyseek.core.config import Settings
 from polyseek.core.errors import ChecksumError, ModelLoadError
@@ -21,23 +21,7 @@ FILES = {
 }
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    served = Hub()
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", served.endpoint)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-        served.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
-    )  # fmt: skip
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 64 * 1024)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    yield served
-    served.stop()
+server = pytest.fixture(hub_of_tests)
 
 
 @pytest.fixture

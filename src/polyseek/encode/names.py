@@ -197,6 +197,8 @@ def _local(name: str) -> tuple[str, Path]:
 
 
 def _is_path(text: str) -> bool:
+    if text.startswith(hub.PREFIX):
+        return False
     separators = {"/", os.sep}
     return text.startswith((".", "~")) or any(s in text for s in separators)
 
