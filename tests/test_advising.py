@@ -10,6 +10,7 @@ from polyseek.cli import models
 from polyseek.core.errors import ConfigError
 
 
+@pytest.mark.slow
 def test_advice_measures_and_recommends(tmp_path, monkeypatch):
     from encode.onnx_folder import make
 

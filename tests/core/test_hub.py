@@ -82,6 +82,7 @@ def test_a_revision_is_pinned(server, settings, published):
         pull(settings, f"{NAME}@v9")
 
 
+@pytest.mark.slow
 def test_a_broken_download_goes_on_where_it_broke_off(server, settings, published):
     server.cut = 1_000_000
     files = pull(settings)
@@ -152,6 +153,7 @@ def test_offline_uses_what_was_pulled_before(server, settings, published, tmp_pa
     assert server.asked == []
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer(settings, server, published):
     server.stop()
     try:

@@ -182,6 +182,7 @@ def test_a_folder_that_moved_or_changed(indexed, settings):
         polyseek.open("c", encoder="./moved", settings=settings)
 
 
+@pytest.mark.slow
 def test_base_imports_never_load_torch(tmp_path):
     script = """
 import importlib, pkgutil, sys

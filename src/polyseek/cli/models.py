@@ -119,7 +119,8 @@ def export(
         same = report.same_first.get(modality)
         found = f", {same:.1%} of the probe texts find the same first" if same is not None else ""
         typer.echo(f"  {modality}: cosine of at least {cosine:.5f} with the original{found}")
-    typer.echo(f"use it: polyseek index FOLDER --encoder {report.folder}")
+    here = report.folder if report.folder.is_absolute() else f"./{report.folder}"
+    typer.echo(f"use it: polyseek index FOLDER --encoder {here}")
 
 
 @app.command()

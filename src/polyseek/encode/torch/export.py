@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from polyseek.core import plugins
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, EncoderError, MissingExtraError
 from polyseek.core.export import ExportReport, Precision
@@ -80,6 +81,8 @@ def export(
 
 
 def _model(name: str, settings: Settings) -> LoadedModel:
+    if name in plugins.names("encoder"):
+        raise ConfigError(f"{name}: runs without PyTorch already; export is for models that do not")
     family, files = names.find(name, settings)
     if family.name != "transformers":
         raise ConfigError(
