@@ -36,7 +36,7 @@ def test_a_collection_records_the_commit_and_opens_without_the_hub(server, setti
     commit = server.commit(REPO, {**files_of(tmp_path), "other.bin": b"x" * 99}, licence="mit")
     made = polyseek.open("c", encoder=f"hf:{REPO}", settings=settings)
     assert made.add("pictures", workers=1).added == 1
-    assert made.status().encoder == f"hf:{REPO}@{commit}@{commit}"
+    assert made.status().encoder == f"hf:{REPO}@{commit}"
     assert not [path for _, path, _ in server.asked if "other.bin" in path]
     server.commit(REPO, {**files_of(tmp_path), "README.md": b"# newer"})
     server.asked.clear()

@@ -396,6 +396,11 @@ class EncoderInfo:
     checksums: Mapping[str, str] = field(default_factory=dict)
 
 
+def exactly(encoder: str, revision: str) -> str:
+    """``name@revision``, for people; a name may end with its revision already."""
+    return encoder if encoder.endswith(f"@{revision}") else f"{encoder}@{revision}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Which encoder and format a collection was made with.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from polyseek.core.config import Settings
-from polyseek.core.errors import ConfigError, EncoderError, ModelLoadError
+from polyseek.core.errors import ConfigError, ModelLoadError
 from polyseek.core.protocols import Encoder
 from polyseek.core.types import (
     Embeddings,
@@ -28,7 +28,7 @@ from polyseek.core.types import (
     Role,
 )
 from polyseek.encode.spec import read_table
-from polyseek.encode.towers import unit
+from polyseek.encode.towers import no_tower, unit
 
 Load = Callable[[str, Settings], Encoder]
 
@@ -100,10 +100,7 @@ class JointEncoder:
     def encode(self, modality: Modality, batch: Sequence[Prepared], *, role: Role) -> Embeddings:
         """Embed prepared signals; see `polyseek.core.protocols.Encoder`."""
         if modality not in self._by_modality:
-            known = ", ".join(sorted(self._by_modality))
-            raise EncoderError(
-                f"encoder '{self.info.name}' has no {modality} tower; it has {known}"
-            )
+            raise no_tower(self.info.name, modality, self._by_modality)
         encoder, joins = self._by_modality[modality]
         found = encoder.encode(modality, batch, role=role)
         return found if joins is None else replace(found, shared=joins(found.shared))

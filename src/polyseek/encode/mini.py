@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from polyseek.core.artifacts import ensure
 from polyseek.core.config import Settings
-from polyseek.core.errors import EncoderError
 from polyseek.core.types import Embeddings, EncoderInfo, Floats, Modality, Prepared, Role, Tower
 from polyseek.encode import catalogue, heads
 from polyseek.encode.pictures import ShotPrepare
@@ -26,6 +25,7 @@ from polyseek.encode.towers import (
     ClipPrepare,
     MiniLmTower,
     as_text,
+    no_tower,
     unit,
 )
 from polyseek.encode.yamnet import GRAPH_FILE, YamnetPrepare, YamnetTower
@@ -87,8 +87,7 @@ class MiniEncoder:
         """Embed prepared signals; see `polyseek.core.protocols.Encoder`."""
         tower = self.info.towers.get(modality)
         if tower is None:
-            known = ", ".join(sorted(self.info.towers))
-            raise EncoderError(f"encoder '{NAME}' has no {modality} tower; it has {known}")
+            raise no_tower(NAME, modality, self.info.towers)
         if not batch:
             return Embeddings(
                 shared=np.empty((0, DIM), np.float32), tower=np.empty((0, tower.dim), np.float32)

@@ -24,7 +24,7 @@ from polyseek.encode.pictures import PicturePrepare, ShotPrepare, pixel_values
 from polyseek.encode.sounds import SpectrogramPrepare, is_longer
 from polyseek.encode.spec import Spec, TowerSpec, preparing
 from polyseek.encode.tokens import pooled
-from polyseek.encode.towers import as_text, unit
+from polyseek.encode.towers import as_text, no_tower, unit
 
 Feed: TypeAlias = "Mapping[str, NDArray[np.generic]]"
 Run: TypeAlias = "Callable[[Feed], Floats]"
@@ -69,10 +69,7 @@ class ModelEncoder:
         """Embed prepared signals; see `polyseek.core.protocols.Encoder`."""
         tower = self.spec.towers.get(modality)
         if tower is None:
-            known = ", ".join(sorted(self.spec.towers))
-            raise EncoderError(
-                f"encoder '{self.info.name}' has no {modality} tower; it has {known}"
-            )
+            raise no_tower(self.info.name, modality, self.spec.towers)
         size = 1 if tower.one_by_one else tower.batch_size
         if modality is Modality.VIDEO and not tower.frames:
             rows = self._mean_frames(batch, tower, size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from polyseek.core.errors import EncoderError
 from polyseek.core.runtime import session
-from polyseek.core.types import Floats, Role, Signal
+from polyseek.core.types import Floats, Modality, Role, Signal
 from polyseek.encode.spec import Pooling, TextSpec
 from polyseek.encode.tokens import Tokens, pooled
 
@@ -49,6 +49,12 @@ class ClipPrepare:
             box=(left, top, left + side, top + side),
         )
         return np.asarray(image)
+
+
+def no_tower(name: str, modality: Modality, towers: Iterable[Modality]) -> EncoderError:
+    """The error of an encoder that is asked for a modality it does not embed."""
+    known = ", ".join(sorted(towers))
+    return EncoderError(f"encoder '{name}' has no {modality} tower; it has {known}")
 
 
 def as_text(signal: Signal) -> str:

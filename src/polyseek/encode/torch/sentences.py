@@ -32,7 +32,7 @@ from polyseek.core.types import (
 )
 from polyseek.encode.tokens import MAX_CHARS
 from polyseek.encode.torch.device import device_of, quiet, require
-from polyseek.encode.towers import as_text, unit
+from polyseek.encode.towers import as_text, no_tower, unit
 from polyseek.encode.yamnet import resampled
 
 MARKER = "modules.json"
@@ -160,10 +160,7 @@ class SentenceEncoder:
     def encode(self, modality: Modality, batch: Sequence[Prepared], *, role: Role) -> Embeddings:
         """Embed prepared signals; see `polyseek.core.protocols.Encoder`."""
         if modality not in self.info.towers:
-            known = ", ".join(sorted(self.info.towers))
-            raise EncoderError(
-                f"encoder '{self.info.name}' has no {modality} tower; it has {known}"
-            )
+            raise no_tower(self.info.name, modality, self.info.towers)
         if not batch:
             rows = np.empty((0, self.info.dim), np.float32)
         elif modality is Modality.VIDEO and not self._own_video:
