@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import resource
 import statistics
@@ -144,11 +145,16 @@ def main() -> None:
     if not model.exists():
         model.mkdir(parents=True)
         build(model)
-    results: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "runs": {}}
-    torch_run = alone(str(model), home)
-    results["runs"]["torch fp32, first start"] = _plain(torch_run)
+    results: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load_at_start": round(os.getloadavg()[0], 1),
+        "runs": {},
+    }
+    if not (home / "models" / "described").exists():
+        results["runs"]["torch fp32, never described before"] = _plain(alone(str(model), home))
     torch_run = alone(str(model), home)
     results["runs"]["torch fp32"] = _plain(torch_run)
+    _save(results)
     for precision in PRECISIONS:
         folder = work / f"onnx-{precision}"
         gate = export(str(model), folder, precision, home) if not folder.exists() else {}
@@ -160,10 +166,13 @@ def main() -> None:
                 key = f"{modality}_rows"
                 entry[f"{modality} against torch"] = agreement(found[key], torch_run[key])
         results["runs"][f"onnx {precision}"] = entry
-        print(json.dumps(entry, indent=1))
+        _save(results)
+    print(json.dumps(results, indent=1))
+
+
+def _save(results: dict[str, Any]) -> None:
     target = Path(__file__).parent / "results" / "model_families.json"
     target.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=1))
 
 
 def _plain(told: dict[str, Any]) -> dict[str, Any]:

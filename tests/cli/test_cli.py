@@ -238,7 +238,7 @@ def test_status(cli, indexed):
         (["search", "red", "-k", "0"], 2, "limit"),
         (["serch"], 2, "No such command"),
         (["search", "red", "--nope"], 2, "--nope; see 'polyseek search --help'"),
-        (["models", "pull", "nope"], 11, "known: mini"),
+        (["models", "pull", "nope"], 11, "unknown encoder 'nope'; known: "),
     ],
 )
 def test_bad_input_is_one_line_with_its_own_exit_code(cli, indexed, words, code, says):
