@@ -30,6 +30,7 @@ from polyseek.core.types import (
     AssetStatus,
     Modality,
     by_modality,
+    exactly,
 )
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.evaluate.runs import Run
@@ -337,7 +338,7 @@ class Collection:
         manifest = self._store.manifest
         return Status(
             location=self.location,
-            encoder=f"{manifest.encoder}@{manifest.revision}",
+            encoder=exactly(manifest.encoder, manifest.revision),
             assets=assets,
             modalities=by_modality(counts),
             failures=list(self._failures()),

@@ -66,7 +66,12 @@ def index(
     *,
     collection: CollectionOption = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Encoder of a new collection (default: mini).")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoder of a new collection (default: mini): a name of 'polyseek models', "
+            "hf:owner/repository, or a model's folder.",
+        ),
     ] = None,
     include: Annotated[
         list[str] | None,

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
+from polyseek.core.config import Settings
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
+from polyseek.core.model_files import ModelFiles
 from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
 from polyseek.core.types import (
@@ -155,6 +158,30 @@ class Encoder(Protocol):
         Raises:
             EncoderError: The modality has no tower, or the model files cannot be loaded.
         """
+        ...
+
+
+class EncoderFamily(Protocol):
+    """Reads one kind of model, by name: ``--encoder ./folder`` or ``hf:owner/repository``."""
+
+    name: str
+    """As it is registered, and as in ``NAME:./folder``."""
+
+    def wanted(self, names: Sequence[str]) -> Sequence[str]:
+        """Which of a model's files it needs; none where the model is of another family."""
+        ...
+
+    def look(self, folder: Path) -> None:
+        """Refuse a model by its small files, before its weights are fetched.
+
+        Raises:
+            EncoderError: It cannot be used.
+            MissingExtraError: What runs it is not installed.
+        """
+        ...
+
+    def load(self, files: ModelFiles, settings: Settings) -> Encoder:
+        """The encoder. Raises as `look` does."""
         ...
 
 
