@@ -31,6 +31,7 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Sound,
+    Space,
     Utterance,
 )
 
@@ -186,6 +187,10 @@ class StoreReader(Protocol):
         Segments come with uri, span, text and hub biases (NaN where not known); metadata may be
         left out.
         """
+        ...
+
+    def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
+        """``(n, dim)`` embeddings of these segments in one space; NaN for those that are gone."""
         ...
 
     @property

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from polyseek.core.errors import (
@@ -35,7 +36,7 @@ from polyseek.core.types import (
     Space,
 )
 from polyseek.store import inverted, lance_index, lance_search, lance_text, layout
-from polyseek.store.batches import join_batches, require_finite, spread
+from polyseek.store.batches import join_batches, require_finite, space_dim, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
 from polyseek.store.lance_files import committing, connect, content_hashes, has_table, writer_lock
@@ -164,6 +165,16 @@ class LanceStore:
                 return None
             found = table.take_offsets(spread(rows, limit)).to_arrow()
             return _batch(modality, found)
+
+    def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
+        """See `polyseek.core.protocols.StoreReader`."""
+        table = self._table_of(modality)
+        if table is None or not ids:
+            return np.full((len(ids), space_dim(self.manifest, modality, space)), np.nan, np.float32)
+        with self._reading():
+            if self._resident is not None:
+                return self._copy_of(table, modality).vectors(ids, space)
+            return lance_search.vectors(table, ids, space)
 
     @property
     def tuning(self) -> Tuning | None:
@@ -375,9 +386,7 @@ class LanceStore:
         return copy
 
     def _check_vector(self, request: Retrieval) -> None:
-        shared = request.space is Space.SHARED
-        tower_dim = self.manifest.tower_dims.get(request.modality)
-        expected = self.manifest.dim if shared else tower_dim
+        expected = space_dim(self.manifest, request.modality, request.space)
         if request.vector.shape != (expected,):
             raise DimensionError(
                 f"the query vector has shape {request.vector.shape}, the {request.space} space "
