@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyseek.api.composing import ComposedQuery, read
+from polyseek.api.composing import ComposedQuery
 from polyseek.api.fields import Field, describe
-from polyseek.api.options import modalities_of, mode_of, options_of
+from polyseek.api.options import options_of
+from polyseek.api.retrievers import SavedRetrievers
+from polyseek.api.searching import Searcher
 from polyseek.api.tuner import Tuner
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
-from polyseek.core.config import IndexOptions, SearchOptions, Settings
+from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import (
     AssetError,
     QueryError,
@@ -23,6 +25,7 @@ from polyseek.core.filters import FieldType
 from polyseek.core.hits import Clip, Hit, Query
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
+from polyseek.core.retriever import Retriever
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
@@ -77,6 +80,9 @@ class Collection:
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
         self._tuner = Tuner(store=store, encoder=encoder, defaults=self._defaults)
+        self._searcher = Searcher(
+            store=store, encoder=encoder, settings=settings, defaults=self._defaults, preview=clip
+        )
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
@@ -151,22 +157,27 @@ class Collection:
 
     def search(
         self,
-        query: str | Path | ComposedQuery | Any,
+        query: str | Path | ComposedQuery | Any | None = None,
         *,
-        limit: int = 10,
+        limit: int | None = None,
         modalities: Sequence[str] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
         min_probability: float | None = None,
-        show_all: bool = False,
-        mode: str = "hybrid",
+        show_all: bool | None = None,
+        mode: str | None = None,
+        like: Sequence[str | Path] = (),
+        unlike: Sequence[str | Path] = (),
+        retriever: str | Path | Retriever | None = None,
+        **more: Any,
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
 
         Args:
             query: A text, a path or URL of a media file, or a PIL image. A string is a path when
                 it names an existing file, contains a slash or ends like a media file;
-                ``text:...`` forces text. `polyseek.query` makes one of several terms.
-            limit: Number of hits.
+                ``text:...`` forces text. `polyseek.query` makes one of several terms. None for
+                nothing but more like the examples.
+            limit: Number of hits (10).
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
             min_probability: Leave out hits that are less probable than this.
@@ -174,6 +185,12 @@ class Collection:
             mode: ``"hybrid"`` compares embeddings and, for a text, words; ``"dense"`` or ``"text"``
                 one of them alone. A text may have ``"phrases"``, ``-exclusions`` and ``fuzzy~``
                 words.
+            like: Earlier hits that are right: ids of segments, or paths or uris of assets.
+            unlike: Earlier hits that are not.
+            retriever: The stages of the search: the name of a saved one, or a file.
+            more: ``collapse`` lists near-duplicates with the better hit, ``diverse`` (0 to 0.9)
+                prefers hits that differ from those above, ``moments`` is the number of further
+                places shown in an asset (3), ``explain`` says why each hit was found.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -181,28 +198,26 @@ class Collection:
 
         Raises:
             QueryError: The query cannot be read or the options are wrong.
+            ConfigError: There is no such retriever, or an option is unknown or out of range.
         """
-        from polyseek.core.filters import check, parse
-        from polyseek.search.pipeline import search
-
-        only = modalities_of(modalities)
-        if filter is not None:
-            check(parse(filter), self.fields())
-        return search(
-            read(query, offline=self._settings.offline),
-            encoder=self._encoder,
-            store=self._store,
-            options=SearchOptions(
-                limit=limit,
-                modalities=only,
-                filter=filter,
-                min_probability=min_probability,
-                show_all=show_all,
-                mode=mode_of(mode),
-            ),
-            defaults=self._defaults,
-            preview=clip,
+        return self._searcher.search(
+            query,
+            limit=limit,
+            modalities=modalities,
+            filter=filter,
+            min_probability=min_probability,
+            show_all=show_all,
+            mode=mode,
+            like=like,
+            unlike=unlike,
+            retriever=retriever,
+            **more,
         )
+
+    @property
+    def retrievers(self) -> SavedRetrievers:
+        """Retrievers saved in the collection: `list`, `save` and `remove`."""
+        return SavedRetrievers(self._store)
 
     def tune(
         self,

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from polyseek.core.config import SearchMode
+from polyseek.core.retriever import SearchMode
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import And, Filter, Not, Words
 from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, Terms

@@ -71,6 +71,7 @@ class LanceStore:
         self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: dict[str, str | None] = {}
         self._tuning: tuple[int, Tuning] | None = None
+        self._notes: tuple[int, Mapping[str, str]] | None = None
         self.manifest = _read_manifest(location, self._table(layout.ASSETS))
 
     @classmethod
@@ -170,7 +171,9 @@ class LanceStore:
         """See `polyseek.core.protocols.StoreReader`."""
         table = self._table_of(modality)
         if table is None or not ids:
-            return np.full((len(ids), space_dim(self.manifest, modality, space)), np.nan, np.float32)
+            return np.full(
+                (len(ids), space_dim(self.manifest, modality, space)), np.nan, np.float32
+            )
         with self._reading():
             if self._resident is not None:
                 return self._copy_of(table, modality).vectors(ids, space)
@@ -188,6 +191,20 @@ class LanceStore:
                 text = table.to_arrow()["tuning"][0].as_py()
                 self._tuning = version, Tuning.from_json(text)
         return self._tuning[1]
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        if not self._exists(layout.NOTES):
+            return {}
+        with self._reading():
+            table = self._table(layout.NOTES)
+            version = self._version_of(table)
+            if self._notes is None or self._notes[0] != version:
+                rows = table.to_arrow()
+                texts = zip(rows["name"].to_pylist(), rows["text"].to_pylist(), strict=True)
+                self._notes = version, dict(texts)
+        return self._notes[1]
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -270,6 +287,16 @@ class LanceStore:
         rows = pa.table({"tuning": [tuning.to_json()]})
         self._tables[layout.TUNING] = self._database.create_table(
             layout.TUNING, rows, mode="overwrite"
+        )
+
+    @committing
+    def save_note(self, name: str, text: str | None) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        kept = {k: v for k, v in {**self.notes, name: text}.items() if v is not None}
+        columns = {"name": list(kept), "text": list(kept.values())}
+        schema = pa.schema([("name", pa.string()), ("text", pa.string())])
+        self._tables[layout.NOTES] = self._database.create_table(
+            layout.NOTES, pa.table(columns, schema=schema), mode="overwrite"
         )
 
     @committing
@@ -416,8 +443,9 @@ class LanceStore:
 
     def _all_tables(self) -> Iterator[tuple[Modality | None, Any]]:
         yield None, self._table(layout.ASSETS)
-        if self._exists(layout.TUNING):
-            yield None, self._table(layout.TUNING)
+        for name in (layout.TUNING, layout.NOTES):
+            if self._exists(name):
+                yield None, self._table(name)
         yield from self._segment_tables()
 
 

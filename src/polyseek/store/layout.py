@@ -46,6 +46,7 @@ HUB_COLUMN = {modality: f"hub_{modality}" for modality in Modality}
 """Hub bias by modality of the query; null where not known."""
 
 TUNING = "tuning"
+NOTES = "notes"
 _MANIFEST_KEY = b"polyseek.manifest"
 _FIELD_PREFIX = "m_"
 _ARROW = {

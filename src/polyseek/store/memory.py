@@ -50,6 +50,7 @@ class MemoryStore:
     def __init__(self, location: str, manifest: Manifest) -> None:
         self.location, self.manifest, self.version = location, manifest, 0
         self.tuning: Tuning | None = None
+        self.notes: dict[str, str] = {}
         self._records: dict[str, AssetRecord] = {}
         self._rows: dict[str, _Row] = {}
         self._fields: dict[str, FieldType] = {}
@@ -194,6 +195,11 @@ class MemoryStore:
     def save_tuning(self, tuning: Tuning) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         self.tuning = tuning
+        self.version += 1
+
+    def save_note(self, name: str, text: str | None) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        self.notes = {k: v for k, v in {**self.notes, name: text}.items() if v is not None}
         self.version += 1
 
     def optimize(self) -> None:

@@ -1,0 +1,5 @@
+from polyseek.search.retrieve import Ranking
+
+
+def refine(ranking, query, store, options):
+    return ranking
