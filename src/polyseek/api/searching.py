@@ -1,4 +1,4 @@
-"""Searching a collection as callers ask for it: names become values, what is left out is filled in."""
+"""Searching a collection as callers ask for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from polyseek.core.reranking import RerankSetup
 from polyseek.core.retriever import Retriever
 from polyseek.core.tuning import Defaults
 from polyseek.search.results import Preview, Results
-
 
 _KNOWN = frozenset(
     "limit modalities filter min_probability show_all mode explain collapse diverse moments".split()

@@ -114,7 +114,7 @@ class SearchOptions:
     show_all: bool = False
     mode: SearchMode = SearchMode.HYBRID
     explain: bool = False
-    retriever: Retriever = Retriever()
+    retriever: Retriever = field(default_factory=Retriever)
 
 
 def resolve_settings(

@@ -1,4 +1,4 @@
-"""A retriever: which stages a search goes through, and how. A small TOML file, checked key by key."""
+"""A retriever: the stages of a search, as a small TOML file that is checked key by key."""
 
 from __future__ import annotations
 

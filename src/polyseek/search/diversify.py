@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from polyseek.core.hits import Duplicate, Hit
 from polyseek.core.protocols import StoreReader
 from polyseek.core.types import Floats, Modality, Space
-from polyseek.search.group import asset_key
 from polyseek.search.listing import Listing
 
 SAME: Mapping[Modality, float] = {
@@ -43,7 +42,7 @@ def collapse(listing: Listing, store: StoreReader, *, limit: int) -> Listing:
             cosine = float(cosines[place, kept])
             if _same(hit, listing.hits[firsts[kept]], cosine):
                 others.append(Duplicate(id=hit.id, uri=hit.uri, similarity=min(cosine, 1.0)))
-                gone.add(asset_key(hit))
+                gone.add(hit.item)
                 break
         else:
             same[place] = []
@@ -57,8 +56,8 @@ def collapse(listing: Listing, store: StoreReader, *, limit: int) -> Listing:
         replace(hit, duplicates=listed[i]) if listed.get(i) else hit
         for i, hit in enumerate(listing.hits)
     ]
-    kept = [i for i, hit in enumerate(hits) if asset_key(hit) not in gone]
-    return replace(listing, hits=hits).take(kept)
+    left = [i for i, hit in enumerate(hits) if hit.item not in gone]
+    return replace(listing, hits=hits).take(left)
 
 
 def diversify(listing: Listing, store: StoreReader, *, limit: int, weight: float) -> Listing:

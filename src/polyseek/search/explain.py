@@ -10,21 +10,21 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from polyseek.core.hits import Account, Candidates, Composition, Hit
+from polyseek.core.hits import Account, Candidates, Composition, Hit, Item
 from polyseek.core.protocols import Encoder, StoreReader
 from polyseek.core.tuning import Numbers
 from polyseek.core.types import Modality, Role, Space, SpanUnit
 from polyseek.core.words import words, words_of_name
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, log_odds, match_probabilities, pooled, rescored
-from polyseek.search.group import asset_key
 from polyseek.search.listing import Listing
 from polyseek.search.retrieve import Asked, Ranking
 
 MAX_SENTENCES = 64
 """Per answer: each one costs as much as a query."""
 
-_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
+_ENDS = ".!?\u3002\uff01\uff1f"
+_SENTENCE = re.compile(rf"[^{_ENDS}\n]+[{_ENDS}]*")
 
 
 class Trace:
@@ -33,7 +33,7 @@ class Trace:
     def __init__(self) -> None:
         self._started = self._last = perf_counter()
         self._laps: dict[str, float] = {}
-        self._ranks: list[tuple[str, dict[tuple[str, str], int]]] = []
+        self._ranks: list[tuple[str, dict[Item, int]]] = []
 
     def lap(self, stage: str) -> None:
         """The time since the last lap was spent on this stage."""
@@ -44,7 +44,7 @@ class Trace:
     def note(self, stage: str, listing: Listing) -> None:
         """The order of assets after this stage."""
         places = enumerate(listing.firsts(), 1)
-        self._ranks.append((stage, {asset_key(listing.hits[i]): rank for rank, i in places}))
+        self._ranks.append((stage, {listing.hits[i].item: rank for rank, i in places}))
 
     def ranked(self, hits: Sequence[Hit]) -> list[Hit]:
         """Hits with their rank after every stage."""
@@ -52,9 +52,7 @@ class Trace:
             replace(
                 hit,
                 ranks=tuple(
-                    (stage, ranks[asset_key(hit)])
-                    for stage, ranks in self._ranks
-                    if asset_key(hit) in ranks
+                    (stage, ranks[hit.item]) for stage, ranks in self._ranks if hit.item in ranks
                 ),
             )
             for hit in hits
@@ -95,9 +93,7 @@ def explained(
                 words=_matched(hit, wanted),
                 sentence=sentences.get(hit.id),
                 without=tuple(
-                    (label, ranks[asset_key(hit)])
-                    for label, ranks in dropped
-                    if asset_key(hit) in ranks
+                    (label, ranks[hit.item]) for label, ranks in dropped if hit.item in ranks
                 ),
                 curve=curves.get(hit.id, ()),
             ),
@@ -152,7 +148,7 @@ def _split(text: str) -> list[str]:
 
 def _without_each(
     query: Composition, rankings: Sequence[Ranking], calibrator: Calibrator
-) -> list[tuple[str, dict[tuple[str, str], int]]]:
+) -> list[tuple[str, dict[Item, int]]]:
     """Ranks of all assets without each term of a composed query, by the term's label."""
     rankings = [ranking for ranking in rankings if ranking.hits]
     hits = [hit for ranking in rankings for hit in ranking.hits]
@@ -166,9 +162,9 @@ def _without_each(
             continue
         others = replace(query, terms=terms)
         total = np.concatenate([_pooled(others, i, ranking, calibrator) for ranking in rankings])
-        ranks: dict[tuple[str, str], int] = {}
+        ranks: dict[Item, int] = {}
         for n in np.argsort(-total, kind="stable").tolist():
-            ranks.setdefault(asset_key(hits[n]), len(ranks) + 1)
+            ranks.setdefault(hits[n].item, len(ranks) + 1)
         found.append((left_out.query.label, ranks))
     return found
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
-from polyseek.core.hits import Hit
+from polyseek.core.hits import Hit, Item
 from polyseek.core.retriever import SearchMode
 from polyseek.search.fuse import by_probability, reciprocal_rank
-from polyseek.search.group import asset_key, assets_first
+from polyseek.search.group import assets_first
 from polyseek.search.retrieve import Ranking
 
 
@@ -39,11 +40,11 @@ class Listing:
 
     def firsts(self, limit: int | None = None) -> list[int]:
         """Positions of the best segment of each asset, of the first `limit` assets."""
-        seen: dict[tuple[str, str], int] = {}
+        seen: dict[Item, int] = {}
         for i, hit in enumerate(self.hits):
             if len(seen) == limit:
                 break
-            seen.setdefault(asset_key(hit), i)
+            seen.setdefault(hit.item, i)
         return list(seen.values())
 
 
@@ -73,7 +74,7 @@ def merge(rankings: Sequence[Ranking], options: SearchOptions) -> Listing:
                 "probabilities; run 'polyseek tune', or leave out the least probability"
             )
         split = [assets_first(ranking.hits) for ranking in rankings]
-        best = reciprocal_rank([first for first, _ in split], key=asset_key)
+        best = reciprocal_rank([first for first, _ in split], key=attrgetter("item"))
         others = [hit for _, rest in split for hit in rest]
         return Listing(
             hits=[*best, *others], probabilities=None, matched=any(r.matches for r in rankings)

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from polyseek.core.hits import Item
 from polyseek.core.types import SpanUnit
 from polyseek.search.compose import log_odds, probability
-from polyseek.search.group import asset_key, overlaps
+from polyseek.search.group import overlaps
 from polyseek.search.listing import Listing
 
 
@@ -26,9 +27,9 @@ def pool_moments(listing: Listing, *, count: int) -> Listing:
     if count < 2 or not listing.probabilities:
         return listing
     odds = log_odds(np.array(listing.probabilities))
-    best: dict[tuple[str, str], list[int]] = defaultdict(list)
+    best: dict[Item, list[int]] = defaultdict(list)
     for i, hit in enumerate(listing.hits):
-        moments = best[asset_key(hit)]
+        moments = best[hit.item]
         if hit.span is None or hit.span.unit is not SpanUnit.SECONDS:
             continue
         if len(moments) < count and not overlaps(hit, [listing.hits[m] for m in moments]):

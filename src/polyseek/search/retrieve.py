@@ -15,7 +15,6 @@ from polyseek.core.tuning import Numbers
 from polyseek.core.types import Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, pool
-from polyseek.search.group import asset_key
 from polyseek.search.hybrid import WordSearch
 from polyseek.search.results import PlanStep
 
@@ -135,7 +134,7 @@ def _retrieve(
         # One long recording may fill the list: look deeper until there are enough assets.
         if len(near.hits) < wanted or wanted >= MAX_CANDIDATES:
             break
-        if len({asset_key(hit) for hit in near.hits if _new(hit, judged)}) >= options.limit:
+        if len({hit.item for hit in near.hits if _new(hit, judged)}) >= options.limit:
             break
         wanted *= 4
     candidates = words.candidates(store, request, near)
