@@ -45,18 +45,16 @@ class Signals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refine:
-    """What the candidates say about each other, in their tower's own space; 0 switches off.
+    """How the best candidates of the query's own kind are looked at twice; 0 switches off.
 
     Attributes:
-        smooth: Share of a segment's evidence that comes from its nearest neighbours.
-        expand: Best segments of the query's own kind that are added to it for a second look.
-        reciprocal: Weight of shared nearest neighbours in the ranking of the query's own kind.
-        neighbours: How many neighbours of a segment count.
+        shared: Weight of the space all modalities share, against the tower's own.
+        reciprocal: Weight of nearest neighbours in common with the query.
+        neighbours: How many of those are looked at.
         depth: How many of the best candidates take part.
     """
 
-    smooth: float = _number(0.0, 0, 0.3)
-    expand: int = _number(0, 0, 10)
+    shared: float = _number(0.0, 0, 1)
     reciprocal: float = _number(0.0, 0, 1)
     neighbours: int = _number(7, 1, 50)
     depth: int = _number(50, 2, 1000)
@@ -64,7 +62,7 @@ class Refine:
     @property
     def active(self) -> bool:
         """Whether anything is switched on."""
-        return bool(self.smooth or self.expand or self.reciprocal)
+        return bool(self.shared or self.reciprocal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

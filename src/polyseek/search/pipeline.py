@@ -10,7 +10,7 @@ from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
 from polyseek.core.hits import Composition, Query, Term
-from polyseek.core.protocols import Encoder, Reranker, StoreReader
+from polyseek.core.protocols import Encoder, Locator, Reranker, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.reranking import Question
 from polyseek.core.tuning import Defaults
@@ -75,7 +75,7 @@ def search(
     trace.lap("retrieve")
     if stages.refine.active:
         trace.note("retrieve", merge(rankings, options))
-        rankings = [refine(ranking, whole, store, stages.refine) for ranking in rankings]
+        rankings = [refine(ranking, asked, store, stages.refine) for ranking in rankings]
         trace.lap("refine")
     listing = pool_moments(merge(rankings, options), count=stages.group.pool)
     trace.note("fuse", listing)
@@ -100,7 +100,11 @@ def search(
     )  # fmt: skip
     hits = trace.ranked(hits)
     if options.explain:
-        hits = explained(hits, asked, rankings, encoder=encoder, store=store, calibrator=calibrator)
+        locators = [r for r in (rerankers or {}).values() if isinstance(r, Locator)]
+        hits = explained(
+            hits, asked, rankings, encoder=encoder, store=store, calibrator=calibrator,
+            locator=next(iter(locators), None),
+        )  # fmt: skip
         trace.lap("explain")
     known = [float(r.probabilities.max()) for r in rankings if r.probabilities is not None]
     return Results(
