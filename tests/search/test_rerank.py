@@ -7,7 +7,16 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from test_search_pipeline import IMAGE, TEXT, WatchedEncoder, WatchedStore, add, colour, names, words
+from test_search_pipeline import (
+    IMAGE,
+    TEXT,
+    WatchedEncoder,
+    WatchedStore,
+    add,
+    colour,
+    names,
+    words,
+)
 
 from polyseek.core.config import SearchOptions, Settings
 from polyseek.core.errors import ConfigError

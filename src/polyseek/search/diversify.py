@@ -70,14 +70,14 @@ def diversify(listing: Listing, store: StoreReader, *, limit: int, weight: float
         weight: How much being unlike counts, 0 to below 1.
 
     Source: maximal marginal relevance, Carbonell, Goldstein, SIGIR 1998. Cosines count from the
-    median of the window on, because those of some towers are never near 0.
+    window's lowest tenth on, because those of some towers are never near 0.
     """
     firsts = listing.firsts(max(WINDOW * limit, MIN_WINDOW))
     if len(firsts) < 2:
         return listing
     cosines = alike([listing.hits[i] for i in firsts], store)
-    middle = float(np.median(cosines[np.triu_indices(len(firsts), 1)]))
-    near = np.clip((cosines - middle) / max(1 - middle, 1e-6), 0, 1)
+    unlike = float(np.quantile(cosines[np.triu_indices(len(firsts), 1)], 0.1))
+    near = np.clip((cosines - unlike) / max(1 - unlike, 1e-6), 0, 1)
     known = listing.probabilities
     falling = np.linspace(1, 0, len(firsts), endpoint=False)
     worth = falling if known is None else np.array([known[i] for i in firsts])

@@ -54,10 +54,8 @@ class PatchReranker:
         if not len(vectors):
             raise QueryError("the query has no word that the encoder knows the look of")
         pictures = [one for one in candidates if one.hit.modality is Modality.IMAGE]
-        head = [
-            s for one in pictures[:HEAD] if (s := self._fit(one.hit, vectors, weights)) is not None
-        ]
-        usual = float(np.mean(head)) if head else 0.0
+        head = [self._fit(one.hit, vectors, weights) for one in pictures[:HEAD]]
+        usual = float(np.mean([fit for fit in head if fit is not None] or [0.0]))
         for place, one in enumerate(candidates):
             known = one.probability
             before = -float(place) if known is None else float(log_odds(np.array([known]))[0])
@@ -74,8 +72,8 @@ class PatchReranker:
         if parts is None or not len(vectors):
             return None
         side = int(np.sqrt(len(parts)))
-        found: Floats = (parts @ vectors.T @ weights).reshape(side, side)
-        return found
+        fits: Floats = (parts @ vectors.T @ weights).astype(np.float32)
+        return fits.reshape(side, side)
 
     def _words(self, question: Question) -> tuple[Floats, Floats]:
         """``(w, dim)`` vectors of the wanted words, and their weights, which sum to 1."""
@@ -141,9 +139,7 @@ def load(setup: RerankSetup) -> PatchReranker:
         ConfigError: The collection's encoder does not tell parts of pictures apart.
     """
     if setup.options:
-        raise ConfigError(
-            f"[rerank.patches] has an unknown key '{min(setup.options)}'; it has none"
-        )
+        raise ConfigError(f"[rerank.patches] has no settings, got '{min(setup.options)}'")
     encoder = setup.encoder
     if not isinstance(encoder, PatchEncoder) or setup.read is None:
         name = encoder.info.name if encoder else "none"
