@@ -83,7 +83,7 @@ def test_the_order_is_the_rerankers(store, encoder, before):
     assert names(found) == before[::-1]
     assert found.notes == ()
     assert [hit.rank for hit in found] == [1, 2, 3, 4, 5, 6]
-    assert dict(found[0].ranks) == {"fuse": 6, "rerank": 1, "diversify": 1}
+    assert dict(found[0].ranks) == {"fuse": 6, "rerank": 1}
     assert "rerank" in found.timings_ms
 
 

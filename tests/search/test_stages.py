@@ -216,7 +216,7 @@ def test_a_second_look_uses_the_shared_space_and_deals_probabilities_out_anew(st
     looked = ask(query, store, encoder, retriever=Retriever(refine=Refine(shared=1)), **only)
     assert [hit.probability for hit in looked] == [hit.probability for hit in plain]
     assert sorted(names(looked)) == sorted(names(plain))
-    assert [stage for stage, _ in looked[0].ranks] == ["retrieve", "fuse", "diversify"]
+    assert [stage for stage, _ in looked[0].ranks] == ["retrieve", "fuse"]
     assert "refine" in looked.timings_ms
     # Texts, queries of another kind and of several terms are left alone.
     other = ask(words("red"), store, encoder, retriever=Retriever(refine=Refine(shared=1)), **only)

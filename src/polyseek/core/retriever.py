@@ -94,6 +94,11 @@ class Diversify:
     collapse: bool = False
     diverse: float = _number(0.0, 0, 0.9)
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is switched on."""
+        return bool(self.collapse or self.diverse)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:

@@ -8,30 +8,68 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.hits import Duplicate, Hit
+from polyseek.core.hits import Clip, Duplicate, Hit
 from polyseek.core.protocols import StoreReader
+from polyseek.core.retriever import Diversify
 from polyseek.core.types import Floats, Modality, Space
 from polyseek.search.listing import Listing
+from polyseek.search.results import Preview
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SAME: Mapping[Modality, float] = {
     Modality.IMAGE: 0.97,
     Modality.VIDEO: 0.97,
     Modality.AUDIO: 0.99,
 }
-"""Cosine in the tower's own space from which on two segments are the same thing;
-benchmarks/duplicates.py. Texts are the same when their words are: sentences that differ in a number
-are closer than two copies of a photograph."""
+"""Cosine in the tower's own space from which on two segments are the same thing. Texts are the same
+when their words are: sentences that differ in a number are closer than copies of a photograph."""
+
+LIKELY = 0.8
+"""Cosine from which on the hashes of two pictures are compared; benchmarks/duplicates.py."""
+
+HASH_BITS = 8
+"""Of 64, in which the hashes of the same picture may differ."""
 
 WINDOW = 3
 MIN_WINDOW = 30
 
 
-def collapse(listing: Listing, store: StoreReader, *, limit: int) -> Listing:
-    """The list without assets that are nearly the same as a better one, which lists them."""
+def distinct(
+    listing: Listing,
+    store: StoreReader,
+    *,
+    limit: int,
+    options: Diversify,
+    preview: Preview | None = None,
+) -> Listing:
+    """The list without near-duplicates, and with hits that differ, as far as the options ask."""
+    if options.collapse:
+        listing = collapse(listing, store, limit=limit, preview=preview)
+    if options.diverse:
+        listing = diversify(listing, store, limit=limit, weight=options.diverse)
+    return listing
+
+
+def collapse(
+    listing: Listing, store: StoreReader, *, limit: int, preview: Preview | None = None
+) -> Listing:
+    """The list without assets that are nearly the same as a better one, which lists them.
+
+    Args:
+        listing: Best first.
+        store: Where embeddings come from.
+        limit: Hits that will be shown.
+        preview: Shows pictures, for their hashes; None for cosines alone.
+    """
+    hashes = _Hashes(preview)
     firsts = listing.firsts(max(WINDOW * limit, MIN_WINDOW))
     cosines = alike([listing.hits[i] for i in firsts], store)
     same: dict[int, list[Duplicate]] = {}
@@ -40,7 +78,7 @@ def collapse(listing: Listing, store: StoreReader, *, limit: int) -> Listing:
         hit = listing.hits[i]
         for kept, others in same.items():
             cosine = float(cosines[place, kept])
-            if _same(hit, listing.hits[firsts[kept]], cosine):
+            if _same(hit, listing.hits[firsts[kept]], cosine, hashes):
                 others.append(Duplicate(id=hit.id, uri=hit.uri, similarity=min(cosine, 1.0)))
                 gone.add(hit.item)
                 break
@@ -112,12 +150,46 @@ def alike(hits: Sequence[Hit], store: StoreReader) -> Floats:
     return found
 
 
-def _same(hit: Hit, other: Hit, cosine: float) -> bool:
+def _same(hit: Hit, other: Hit, cosine: float, hashes: _Hashes) -> bool:
     if hit.modality is not other.modality or hit.uri == other.uri:
         return False
     if hit.modality is Modality.TEXT:
         return _words(hit) == _words(other) != []
-    return cosine >= SAME[hit.modality]
+    if cosine >= SAME[hit.modality] or cosine < LIKELY or hit.modality is not Modality.IMAGE:
+        return cosine >= SAME[hit.modality]
+    mine, others = hashes.of(hit), hashes.of(other)
+    return mine is not None and others is not None and (mine ^ others).bit_count() <= HASH_BITS
+
+
+class _Hashes:
+    """Hashes of pictures, each made when it is first asked for."""
+
+    def __init__(self, preview: Preview | None) -> None:
+        self._preview = preview
+        self._known: dict[str, int | None] = {}
+
+    def of(self, hit: Hit) -> int | None:
+        """A picture's hash; None where it cannot be looked at."""
+        if hit.id not in self._known:
+            clip = self._preview(hit) if self._preview else None
+            self._known[hit.id] = None if clip is None else _hash(clip)
+        return self._known[hit.id]
+
+
+def _hash(clip: Clip) -> int:
+    from PIL import Image
+
+    with Image.open(BytesIO(clip.data)) as picture:
+        return picture_hash(picture)
+
+
+def picture_hash(image: Image) -> int:
+    """64 bits that say where a picture gets brighter from left to right, on a grid of 9 x 8.
+
+    Source: the difference hash (dHash) of Krawetz, 2013.
+    """
+    grid = np.asarray(image.convert("L").resize((9, 8)), np.int16)
+    return int("".join("1" if rises else "0" for rises in (np.diff(grid) > 0).ravel()), 2)
 
 
 def _words(hit: Hit) -> list[str]:

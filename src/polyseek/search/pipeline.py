@@ -16,7 +16,7 @@ from polyseek.core.reranking import Question
 from polyseek.core.tuning import Defaults
 from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role
 from polyseek.search.calibrate import Calibrator
-from polyseek.search.diversify import collapse, diversify
+from polyseek.search.diversify import distinct
 from polyseek.search.explain import Trace, explained
 from polyseek.search.group import by_asset
 from polyseek.search.hybrid import read_all_words
@@ -88,12 +88,12 @@ def search(
         )  # fmt: skip
         trace.note("rerank", listing)
         trace.lap("rerank")
-    if stages.diversify.collapse:
-        listing = collapse(listing, store, limit=options.limit)
-    if stages.diversify.diverse:
-        listing = diversify(listing, store, limit=options.limit, weight=stages.diversify.diverse)
-    trace.note("diversify", listing)
-    trace.lap("diversify")
+    if stages.diversify.active:
+        listing = distinct(
+            listing, store, limit=options.limit, options=stages.diversify, preview=preview
+        )
+        trace.note("diversify", listing)
+        trace.lap("diversify")
     hits = by_asset(
         listing.hits, limit=options.limit, probabilities=listing.probabilities,
         further=stages.group.moments,
