@@ -53,12 +53,30 @@ def quantiles(values: NDArray[np.floating]) -> dict[str, float]:
     return {name: round(float(np.quantile(values, q)), 3) for name, q in names.items()}
 
 
+def all_pairs(rows: Floats, paths: list[Path]) -> dict[str, Any]:
+    """How many pairs of different photographs are above a cosine, and alike by their hash too."""
+    hashes = [picture_hash(Image.open(path).convert("RGB")) for path in paths]
+    above = np.triu_indices(len(rows), 1)
+    cosines = (rows @ rows.T)[above]
+    apart = np.array([[(a ^ b).bit_count() for b in hashes] for a in hashes])[above]
+    return {
+        "pairs": len(cosines),
+        "cosine at least": {str(at): int((cosines >= at).sum()) for at in (0.7, 0.8, 0.9, 0.95)},
+        "and 10 bits at most": {
+            str(at): int(((cosines >= at) & (apart <= 10)).sum()) for at in (-1, 0.7, 0.8, 0.9)
+        },
+    }
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--cache", type=Path, help="Tower embeddings of all photos (stages.py).")
+    parser.add_argument(
+        "--cache", type=Path, help="What stages.py keeps, of the photos in --cached."
+    )
+    parser.add_argument("--cached", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     encoder = load(resolve_settings())
@@ -89,11 +107,10 @@ def main() -> None:
         result[name] = {"cosine": quantiles(cosines), "hash bits": quantiles(bits)}
     if given.cache:
         with np.load(given.cache) as kept:
-            cosines = kept["img_t"] @ kept["img_t"].T
-        pairs = cosines[np.triu_indices(len(cosines), 1)]
-        result["pairs of all photographs above"] = {
-            str(at): int((pairs >= at).sum()) for at in (0.8, 0.85, 0.9, 0.95, 0.97)
-        }
+            known = kept["img_t"]
+        lines = (given.cached / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+        every = [given.cached / json.loads(line)["path"] for line in lines]
+        result["pairs of all photographs"] = all_pairs(known, every)
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 

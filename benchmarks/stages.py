@@ -331,7 +331,10 @@ def main() -> None:
         )  # fmt: skip
         tasks = photo_tasks(found, [row["texts"] for row in rows])
         by_parts = {"patches": (patient, {"patches": patches.load(setup)})}
-        ways = {"text -> image": {**controls, **by_parts}, "image -> image": {"plain": (plain, {}), **second}}
+        ways = {
+            "text -> image": {**controls, **by_parts},
+            "image -> image": {"plain": (plain, {}), **second},
+        }
         for name, task in tasks.items():
             print(name, len(task.queries))
             result[name] = {

@@ -34,7 +34,11 @@ def list_(
 
 
 @app.command()
-def show(name: str = "default", *, collection: CollectionOption = None) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Its name.")] = "default",
+    *,
+    collection: CollectionOption = None,
+) -> None:
     """Print a retriever's TOML: a file to start from."""
     from polyseek import api
     from polyseek.core.errors import ConfigError

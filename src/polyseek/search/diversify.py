@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SAME: Mapping[Modality, float] = {
-    Modality.IMAGE: 0.97,
-    Modality.VIDEO: 0.97,
+    Modality.IMAGE: 0.95,
+    Modality.VIDEO: 0.95,
     Modality.AUDIO: 0.99,
 }
 """Cosine in the tower's own space from which on two segments are the same thing. Texts are the same
 when their words are: sentences that differ in a number are closer than copies of a photograph."""
 
-LIKELY = 0.8
+LIKELY = 0.7
 """Cosine from which on the hashes of two pictures are compared; benchmarks/duplicates.py."""
 
-HASH_BITS = 8
+HASH_BITS = 10
 """Of 64, in which the hashes of the same picture may differ."""
 
 WINDOW = 3
