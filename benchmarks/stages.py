@@ -29,7 +29,7 @@ from PIL import Image
 from polyseek.api.composing import read_file
 from polyseek.api.opening import manifest_of
 from polyseek.core.config import SearchOptions, resolve_settings
-from polyseek.core.hits import Query
+from polyseek.core.hits import Composition, Query, Term
 from polyseek.core.metrics import first_ranks, mean_interval, ndcg_at, paired_test, recall_at
 from polyseek.core.protocols import Reranker
 from polyseek.core.reranking import RerankSetup
@@ -242,7 +242,7 @@ def ask(
         started = perf_counter()
         found = run(query)
         times[q] = (perf_counter() - started) * 1e3
-        rows = [row_of[uri] for uri in found if row_of[uri] != task.own[q]][:DEPTH]
+        rows = [row_of[uri] for uri in found][:DEPTH]
         ranked[q, : len(rows)] = task.gains[q, rows]
     return ranked, times
 
@@ -265,16 +265,20 @@ def measure(
     ways: Mapping[str, tuple[Retriever, Mapping[str, Reranker]]],
 ) -> dict[str, Any]:
     """Figures of each way to search, against the first."""
+    nobody: frozenset[str] = frozenset()
+    own = zip(task.queries, task.own, strict=True)
+    judged = {query.label: frozenset([uris[i]]) for query, i in own if i >= 0}
     result: dict[str, Any] = {}
     base: dict[str, NDArray[np.float64]] = {}
     for name, (retriever, rerankers) in ways.items():
         options = SearchOptions(
-            limit=DEPTH + 1, modalities=[task.modality], show_all=True, retriever=retriever
+            limit=DEPTH, modalities=[task.modality], show_all=True, retriever=retriever
         )
 
         def run(query: Query, options: SearchOptions = options, by: Any = rerankers) -> list[str]:
+            whole = Composition(terms=[Term(query=query)], judged=judged.get(query.label, nobody))
             hits = search(
-                query, encoder=encoder, store=store, options=options, defaults=defaults(),
+                whole, encoder=encoder, store=store, options=options, defaults=defaults(),
                 rerankers=by,
             )  # fmt: skip
             if hits.notes:
@@ -333,7 +337,7 @@ def main() -> None:
         by_parts = {"patches": (patient, {"patches": patches.load(setup)})}
         ways = {
             "text -> image": {**controls, **by_parts},
-            "image -> image": {"plain": (plain, {}), **second},
+            "image -> image": {**controls, **second},
         }
         for name, task in tasks.items():
             print(name, len(task.queries))

@@ -54,15 +54,10 @@ class Refine:
         depth: How many of the best candidates take part.
     """
 
-    shared: float = _number(0.0, 0, 1)
-    reciprocal: float = _number(0.0, 0, 1)
+    shared: float = _number(1.0, 0, 1)
+    reciprocal: float = _number(0.3, 0, 1)
     neighbours: int = _number(7, 1, 50)
     depth: int = _number(50, 2, 1000)
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is switched on."""
-        return bool(self.shared or self.reciprocal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +105,7 @@ class Group:
     """
 
     moments: int = _number(3, 0, 1000)
-    pool: int = _number(1, 1, 10)
+    pool: int = _number(3, 1, 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from polyseek.core.protocols import StoreReader
 from polyseek.core.retriever import Diversify
 from polyseek.core.types import Floats, Modality, Space
 from polyseek.search.listing import Listing
+from polyseek.search.refine import products
 from polyseek.search.results import Preview
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ when their words are: sentences that differ in a number are closer than copies o
 
 LIKELY = 0.7
 """Cosine from which on the hashes of two pictures are compared; benchmarks/duplicates.py."""
+
+_POSSIBLE = {**SAME, Modality.IMAGE: LIKELY, Modality.TEXT: 0.9}
 
 HASH_BITS = 10
 """Of 64, in which the hashes of the same picture may differ."""
@@ -71,31 +74,32 @@ def collapse(
     """
     hashes = _Hashes(preview)
     firsts = listing.firsts(max(WINDOW * limit, MIN_WINDOW))
-    cosines = alike([listing.hits[i] for i in firsts], store)
+    hits = [listing.hits[i] for i in firsts]
+    cosines = alike(hits, store)
+    possible = cosines >= np.array([_POSSIBLE[hit.modality] for hit in hits])
     same: dict[int, list[Duplicate]] = {}
     gone = set()
-    for place, i in enumerate(firsts):
-        hit = listing.hits[i]
-        for kept, others in same.items():
+    for place, hit in enumerate(hits):
+        for kept in np.flatnonzero(possible[place, :place]).tolist():
             cosine = float(cosines[place, kept])
-            if _same(hit, listing.hits[firsts[kept]], cosine, hashes):
-                others.append(Duplicate(id=hit.id, uri=hit.uri, similarity=min(cosine, 1.0)))
-                gone.add(hit.item)
+            if kept not in gone and _same(hit, hits[kept], cosine, hashes):
+                known = Duplicate(id=hit.id, uri=hit.uri, similarity=min(cosine, 1.0))
+                same.setdefault(kept, []).append(known)
+                gone.add(place)
                 break
-        else:
-            same[place] = []
     if not gone:
         return listing
     listed = {
-        firsts[place]: tuple(sorted(others, key=lambda d: -d.similarity))
+        firsts[place]: tuple(sorted(others, key=lambda one: -one.similarity))
         for place, others in same.items()
     }
-    hits = [
-        replace(hit, duplicates=listed[i]) if listed.get(i) else hit
+    hidden = {hits[place].item for place in gone}
+    shown = [
+        replace(hit, duplicates=listed[i]) if i in listed else hit
         for i, hit in enumerate(listing.hits)
     ]
-    left = [i for i, hit in enumerate(hits) if hit.item not in gone]
-    return replace(listing, hits=hits).take(left)
+    left = [i for i, hit in enumerate(shown) if hit.item not in hidden]
+    return replace(listing, hits=shown).take(left)
 
 
 def diversify(listing: Listing, store: StoreReader, *, limit: int, weight: float) -> Listing:
@@ -146,7 +150,7 @@ def alike(hits: Sequence[Hit], store: StoreReader) -> Floats:
     for modality in {hit.modality for hit in hits}:
         rows = [i for i, hit in enumerate(hits) if hit.modality is modality]
         vectors = store.vectors(modality, [hits[i].id for i in rows], Space.TOWER)
-        found[np.ix_(rows, rows)] = np.nan_to_num(vectors) @ np.nan_to_num(vectors).T
+        found[np.ix_(rows, rows)] = products(np.nan_to_num(vectors))
     return found
 
 

@@ -73,9 +73,10 @@ def search(
         for target in targets
     ]
     trace.lap("retrieve")
-    if stages.refine.active:
+    refined = [refine(ranking, asked, store, stages.refine) for ranking in rankings]
+    if refined != rankings:
         trace.note("retrieve", merge(rankings, options))
-        rankings = [refine(ranking, asked, store, stages.refine) for ranking in rankings]
+        rankings = refined
         trace.lap("refine")
     listing = pool_moments(merge(rankings, options), count=stages.group.pool)
     trace.note("fuse", listing)

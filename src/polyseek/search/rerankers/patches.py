@@ -72,7 +72,7 @@ class PatchReranker:
         if parts is None or not len(vectors):
             return None
         side = int(np.sqrt(len(parts)))
-        fits: Floats = (parts @ vectors.T @ weights).astype(np.float32)
+        fits: Floats = np.vecdot(_fits(parts, vectors), weights)
         return fits.reshape(side, side)
 
     def _words(self, question: Question) -> tuple[Floats, Floats]:
@@ -84,7 +84,9 @@ class PatchReranker:
 
     def _fit(self, hit: Hit, vectors: Floats, weights: Floats) -> float | None:
         parts = self._of(hit)
-        return None if parts is None else float((vectors @ parts.T).max(axis=1) @ weights)
+        return (
+            None if parts is None else float(np.vecdot(_fits(parts, vectors).max(axis=0), weights))
+        )
 
     def _of(self, hit: Hit) -> Floats | None:
         """``(parts, dim)`` unit length; None for what is no whole picture or cannot be read."""
@@ -121,6 +123,12 @@ def _keep(path: Path, rows: np.ndarray) -> None:
         part.replace(path)
     except OSError as error:
         _log.warning("%s: parts of pictures are not kept: %s", path.parent, error.strerror)
+
+
+def _fits(parts: Floats, vectors: Floats) -> Floats:
+    """``(parts, words)`` cosines; see `search.refine.products` for why not ``@``."""
+    found: Floats = np.vecdot(parts[:, None], vectors[None])
+    return found
 
 
 def _unit(rows: Floats) -> Floats:
