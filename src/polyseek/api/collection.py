@@ -9,7 +9,7 @@ from typing import Any
 
 from polyseek.api.composing import ComposedQuery, read_file
 from polyseek.api.fields import Field, describe
-from polyseek.api.options import options_of
+from polyseek.api.options import mode_of, options_of
 from polyseek.api.retrievers import SavedRetrievers
 from polyseek.api.searching import Searcher
 from polyseek.api.tuner import Tuner
@@ -31,6 +31,7 @@ from polyseek.core.types import (
     by_modality,
 )
 from polyseek.evaluate.diagnosis import Diagnosis
+from polyseek.evaluate.runs import Run
 from polyseek.learn.fusion import Fitted
 from polyseek.search.results import Results
 
@@ -239,23 +240,70 @@ class Collection:
         self,
         *,
         bank: str | Path | None = None,
+        pairs: str | Path | None = None,
+        queries: str | Path | None = None,
         progress: ProgressCallback | None = None,
     ) -> Tuning:
-        """Fit hub corrections and calibrations to this collection; nothing is labelled or sent.
+        """Fit hub corrections and calibrations to this collection; no labels are needed.
 
         Args:
             bank: A text file with one query per line, like those people ask here; the shipped one
                 of 3,000 generic English queries when left out. Never take the queries that quality
                 is measured with.
+            pairs: Labelled queries, as for `evaluate`: what they know better is chosen by them,
+                and kept only where it is no worse than what ships on those that were held out.
+            queries: As for `evaluate`.
             progress: Called with every pair of modalities.
 
         Raises:
-            ConfigError: The bank cannot be read or is too small.
+            ConfigError: The bank cannot be read or is too small, or the pairs cannot be read.
             CollectionBusyError: Another process is writing to the collection.
         """
         from polyseek.learn.bank import read_bank
 
-        return self._tuner.tune(read_bank(bank) if bank is not None else (), progress)
+        texts = read_bank(bank) if bank is not None else ()
+        return self._tuner.tune(texts, progress, pairs=pairs, queries=queries)
+
+    def evaluate(
+        self,
+        pairs: str | Path = "auto",
+        *,
+        queries: str | Path | None = None,
+        slice_by: str | None = None,
+        limit: int = 1_000,
+        mode: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Run:
+        """Measure how well the collection answers queries whose answers are known.
+
+        Args:
+            pairs: ``"auto"`` for what the collection itself says of its assets, ``"field:NAME"``
+                for one of its metadata fields, or a file or folder with labels.
+            queries: A file with the queries that ids in `pairs` stand for.
+            slice_by: A field by whose values quality is shown as well.
+            limit: Questions per direction; 0 for all.
+            mode: As for `search`; by default ``"hybrid"``, but ``"dense"`` where the queries stand
+                in what answers them.
+            progress: Called with every step.
+
+        Raises:
+            ConfigError: The pairs cannot be read, or nothing in the collection answers them.
+        """
+        from polyseek.api.evaluation import evaluate
+
+        with reporting(progress):
+            return evaluate(
+                self._store,
+                location=self.location,
+                encoder=self._encoder,
+                defaults=self._defaults,
+                pairs=pairs,
+                queries=queries,
+                slice_by=slice_by,
+                limit=limit,
+                mode=None if mode is None else mode_of(mode),
+                progress=progress,
+            )
 
     def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
         """Check the encoder, the stored vectors and what a search makes of them; changes nothing.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
@@ -14,9 +12,10 @@ from polyseek.core.protocols import Encoder, Locator, Reranker, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.reranking import Question
 from polyseek.core.tuning import Defaults
-from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role
+from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.diversify import distinct
+from polyseek.search.embed import embed
 from polyseek.search.explain import Trace, explained
 from polyseek.search.group import by_asset
 from polyseek.search.hybrid import read_all_words
@@ -38,6 +37,7 @@ def search(
     options: SearchOptions,
     defaults: Defaults | None = None,
     rerankers: Mapping[str, Reranker] | None = None,
+    embeddings: Sequence[Embeddings] | None = None,
     preview: Preview | None = None,
 ) -> Results:
     """Rank a collection's segments for a query.
@@ -52,6 +52,7 @@ def search(
         options: Limit, target modalities, filter, least probability and stages.
         defaults: Calibrations that ship with the encoder.
         rerankers: What `options.retriever.rerank.by` names.
+        embeddings: Of each term, where they are known; otherwise the encoder makes them.
         preview: Passed on to the results.
 
     Raises:
@@ -64,7 +65,8 @@ def search(
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
     words = read_all_words(whole, condition, options.mode)
-    embeddings = [embed(word.query, encoder) for word in words]
+    if embeddings is None:
+        embeddings = [embed(word.query, encoder) for word in words]
     asked = Asked(query=whole, embeddings=embeddings, words=words)
     trace.lap("encode")
     calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
@@ -120,36 +122,6 @@ def search(
         retriever=stages.name,
         preview=preview,
     )
-
-
-def embed(query: Query, encoder: Encoder) -> Embeddings:
-    """Both embeddings of a query, one row each.
-
-    Raises:
-        QueryError: The encoder has no tower for the query's modality.
-    """
-    tower = encoder.info.towers.get(query.modality)
-    if tower is None:
-        known = ", ".join(sorted(encoder.info.towers))
-        raise QueryError(
-            f"encoder '{encoder.info.name}' cannot read {query.modality} queries; it reads {known}"
-        )
-    if query.embeddings is None:
-        rows = encoder.encode(
-            query.modality, [tower.prepare(signal) for signal in query.signals], role=Role.QUERY
-        )
-    else:
-        rows = query.embeddings
-    return (
-        rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
-    )
-
-
-def _mean(rows: Floats) -> Floats:
-    """``(1, dim)`` unit-length mean direction of n rows."""
-    total = rows.sum(axis=0, keepdims=True)
-    direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
-    return direction
 
 
 def coverage(counts: AssetCounts) -> Coverage:
