@@ -238,7 +238,7 @@ def test_status(cli, indexed):
         (["search", " "], 60, "empty"),
         (["search", "red", "-k", "0"], 2, "limit"),
         (["serch"], 2, "No such command"),
-        (["search", "red", "--nope"], 2, "--nope; see 'polyseek search --help'"),
+        (["search", "red", "--xyzzy"], 2, "--xyzzy; see 'polyseek search --help'"),
         (["models", "pull", "nope"], 11, "known: mini"),
     ],
 )
