@@ -20,7 +20,13 @@ from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Defaults, Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.evaluate.plan import Planner, Question, quoted, some
-from polyseek.learn.labelled import Answers, LabelledPair, choose_words, fit_with_labels
+from polyseek.learn.labelled import (
+    Answers,
+    LabelledPair,
+    choose_words,
+    fit_with_labels,
+    in_proportion,
+)
 from polyseek.learn.splits import CHOOSE, FIT, HELD_OUT, Split, components, given_split, split
 from polyseek.learn.tune import QUERIES, SAMPLE, compared_rows
 from polyseek.search.calibrate import Calibrator
@@ -70,16 +76,24 @@ class LabelledTuner:
         notes = [*tuning.notes, *given.notes, *([problem] if problem else [])]
         if not asked:
             return self._saved(replace(tuning, notes=notes))
+        shipped = self.defaults.tuning.calibrations if self.defaults else {}
         calibrations = dict(tuning.calibrations)
         for pair in sorted(_pairs_of(asked, inventory)):
-            shipped = self.defaults.tuning.calibrations.get(pair) if self.defaults else None
             data = self._data(pair, asked, inventory)
-            fitted = fit_with_labels(data, shipped=shipped, unlabelled=calibrations.get(pair))
+            fitted = fit_with_labels(
+                data, shipped=shipped.get(pair), unlabelled=calibrations.get(pair)
+            )
             notes.append(f"{pair[0]} -> {pair[1]}, with labels: {fitted.note}")
             calibrations.pop(pair, None)
             if fitted.calibration is not None:
                 calibrations[pair] = fitted.calibration
-        tuned = self._saved(replace(tuning, calibrations=calibrations))
+        tuned = self._saved(
+            replace(
+                tuning,
+                calibrations=calibrations,
+                words=in_proportion(calibrations, shipped),
+            )
+        )
         answers = self._answers(asked, inventory, Calibrator(defaults=self.defaults, tuning=tuned))
         words, note = choose_words(answers, now=tuned.words)
         used = [one.judged.query.fingerprint for one in asked if one.part in (FIT, CHOOSE)]

@@ -145,7 +145,7 @@ def _only(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _example(given: str | Path) -> str:
     """The id of a segment as it is, and a path or uri as the uri of an asset."""
-    from polyseek.ingest.several import uri_of
+    from polyseek.ingest.sources.locate import uri_of
     from polyseek.search.feedback import is_id
 
     if not isinstance(given, (str, Path)):
