@@ -23,6 +23,7 @@ from polyseek.core.types import (
     EncoderInfo,
     Manifest,
 )
+from polyseek.encode import names
 
 EncoderLoader: TypeAlias = Callable[[str, Settings], Encoder]
 
@@ -44,8 +45,9 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     Args:
         location: Folder of the collection, or ``s3://bucket/path``; defaults to ``./.polyseek``
             (``POLYSEEK_COLLECTION``).
-        encoder: Encoder of a new collection (default ``mini``); for an existing one it must be
-            the encoder the collection was made with.
+        encoder: Encoder of a new collection (default ``mini``): a name of `polyseek models`,
+            ``hf:owner/repository[@revision]``, or a model's folder. For an existing one it must
+            be the encoder the collection was made with.
         create: Whether to create a missing collection.
         resident: Search a copy in memory (for long-lived processes) instead of asking the store.
         settings: Defaults to `polyseek.toml` and the environment.
@@ -64,15 +66,11 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     except CollectionNotFoundError:
         if not create:
             raise
-        _create(backend, where, loader(encoder or DEFAULT_ENCODER, settings).info)
+        chosen = loader(encoder or DEFAULT_ENCODER, settings)
+        _create(backend, where, chosen.info)
         store = backend.open(where, resident=resident)
-    name = store.manifest.encoder
-    if encoder not in (None, name):
-        raise IncompatibleCollectionError(
-            f"{where}: made with encoder '{name}', not '{encoder}'; leave the encoder out, "
-            "or index into another collection with -c"
-        )
-    chosen = loader(name, settings)
+    else:
+        chosen = loader(_wanted(where, store.manifest.encoder, encoder), settings)
     check_manifest(where, store.manifest, chosen.info)
     return Collection(where, store=store, encoder=chosen, settings=settings)
 
@@ -106,6 +104,18 @@ def open_to_index(
             raise nothing_in(sources) from None
         recognisers(chosen.options, ())
     return open(location, encoder=encoder, resident=False)
+
+
+def _wanted(where: str, recorded: str, given: str | None) -> str:
+    """The name that opens a collection's encoder: its own, or where its folder is now."""
+    if given is None or names.same(given, recorded):
+        return recorded
+    if names.is_path(given) and names.is_path(recorded):
+        return given  # the same files elsewhere are the same encoder: their checksums decide
+    raise IncompatibleCollectionError(
+        f"{where}: made with encoder '{recorded}', not '{given}'; leave the encoder out, "
+        "or index into another collection with -c"
+    )
 
 
 def _create(backend: Any, where: str, info: EncoderInfo) -> None:
@@ -156,6 +166,5 @@ def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
 
 
 def load_encoder(name: str, settings: Settings) -> Encoder:
-    """The registered encoder of this name."""
-    load: Callable[[Settings], Encoder] = plugins.load("encoder", name)
-    return load(settings)
+    """The encoder of this name; see `polyseek.encode.names`."""
+    return names.load(name, settings)

@@ -20,8 +20,7 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
     Raises:
         QueryError: The encoder has no tower for the query's modality.
     """
-    known = query.embeddings
-    return embed_all([query], encoder)[0] if known is None else known
+    return embed_all([query], encoder)[0]
 
 
 def embed_all(
@@ -43,9 +42,12 @@ def embed_all(
         QueryError: The encoder has no tower for a query's modality.
     """
     places: dict[Modality, list[tuple[int, Signal]]] = defaultdict(list)
-    for place, query in enumerate(queries):
-        places[query.modality] += [(place, signal) for signal in query.signals]
     rows: dict[int, list[tuple[Floats, Floats]]] = defaultdict(list)
+    for place, query in enumerate(queries):
+        if query.embeddings is not None:
+            rows[place] += zip(query.embeddings.shared, query.embeddings.tower, strict=True)
+        if query.signals:
+            places[query.modality] += [(place, signal) for signal in query.signals]
     done = 0
     for modality, signals in places.items():
         tower = encoder.info.towers.get(modality)
