@@ -7,28 +7,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyseek.api.composing import ComposedQuery, read
+from polyseek.api import vectors, versions
+from polyseek.api.asking import ask
+from polyseek.api.composing import ComposedQuery
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
+from polyseek.api.reindex import what_was_indexed
 from polyseek.api.tuner import Tuner
+from polyseek.api.vectors import ImportReport
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
-from polyseek.core.config import IndexOptions, SearchOptions, Settings
+from polyseek.core.columns import Version, VersionName
+from polyseek.core.config import ImportOptions, IndexOptions, SearchOptions, Settings
 from polyseek.core.errors import (
     AssetError,
+    IncompatibleCollectionError,
     QueryError,
     SourceNotFoundError,
 )
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import Clip, Hit, Query
-from polyseek.core.protocols import Encoder, Store
+from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
+    Manifest,
     Modality,
     by_modality,
 )
+from polyseek.encode.external import NAME as EXTERNAL
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
 
@@ -68,18 +76,30 @@ class Collection:
     """A named, searchable set of assets with one encoder. Made by `open`."""
 
     def __init__(
-        self, location: str, *, store: Store, encoder: Encoder, settings: Settings
+        self,
+        location: str,
+        *,
+        store: Store,
+        encoder: Encoder,
+        settings: Settings,
+        sparse: SparseEncoder | None = None,
     ) -> None:
         self.location = location
         self._store = store
         self._encoder = encoder
         self._settings = settings
+        self._sparse = sparse
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
         self._tuner = Tuner(store=store, encoder=encoder, defaults=self._defaults)
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the collection was made with."""
+        return self._store.manifest
 
     def __len__(self) -> int:
         """Number of searchable assets."""
@@ -110,6 +130,11 @@ class Collection:
         """
         from polyseek.ingest.several import given, ingest_all
 
+        if self.manifest.encoder == EXTERNAL:
+            raise IncompatibleCollectionError(
+                f"{self.location}: its vectors were made elsewhere, so files cannot be indexed into "
+                "it; add vectors (polyseek import), or index into another collection with -c"
+            )
         chosen = given(sources, options_of(IndexOptions, options))
         report = ingest_all(
             chosen,
@@ -121,6 +146,7 @@ class Collection:
         )
         if not report.interrupted and self._tuner.outgrown():
             self._tuner.tune_again(progress)
+        versions.record(self._store, "index", what_was_indexed(sources, options, report))
         return report
 
     def remove(self, *paths: str | Path) -> int:
@@ -147,12 +173,88 @@ class Collection:
                 gone.update(found)
             self._store.delete(sorted(gone))
             self._store.optimize()
+        done = {"paths": list(map(str, paths)), "assets": len(gone)}
+        versions.record(self._store, "remove", done)
         return len(gone)
+
+    def add_vectors(
+        self,
+        data: Any,
+        *,
+        ids: Sequence[Any] | None = None,
+        texts: Sequence[str | None] | None = None,
+        metadata: Any = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> ImportReport:
+        """Put vectors that were made elsewhere into the collection, all of them or none.
+
+        >>> polyseek.open_external("items.polyseek", dim=384).add_vectors(array, ids=names)
+
+        Args:
+            data: ``(n, dim)`` NumPy array, an Arrow table or record batch reader with a column of
+                vectors, or a path of a ``.parquet``, ``.npy``, ``.lance`` or ``.jsonl`` file.
+                Vectors are brought to unit length; float32 ones that have it are not copied.
+            ids: For an array: n ids, by default the numbers of the rows.
+            texts: For an array: the words of each row.
+            metadata: For an array: n rows of fields, as an Arrow table or lists by name.
+            progress: Called with every step.
+            options: Fields of `ImportOptions`: the columns ``id``, ``vector``, ``sparse``,
+                ``text``, ``metadata`` of a table, and the ``modality`` of the rows.
+
+        Raises:
+            ConfigError: A column, an id or a vector cannot be used; nothing was added.
+            DimensionError: A vector has another length than the collection's.
+            IncompatibleCollectionError: The collection's vectors are made by an encoder.
+        """
+        table, given = vectors.table_of(data, ids=ids, texts=texts, metadata=metadata)
+        if options.get("modality"):
+            (options["modality"],) = modalities_of([options["modality"]])
+        chosen = options_of(ImportOptions, {**given, **options})
+        return vectors.add(self._store, table, chosen, location=self.location, progress=progress)
+
+    def export(self, to: str | Path, *, filter: str | None = None) -> int:  # noqa: A002
+        """Write all segments with embeddings, texts and fields into a file; how many they were.
+
+        `add_vectors` and ``polyseek import`` read it back without loss.
+
+        Args:
+            to: A new ``.parquet`` or ``.lance`` path.
+            filter: Only segments that pass, as in `search`.
+        """
+        return vectors.export(self._store, to, filter=filter, location=self.location)
+
+    def versions(self) -> Sequence[Version]:
+        """The states that are kept, oldest first; every run that changes something makes one."""
+        return versions.versioned(self._store, self.location).versions()
+
+    def at(self, version: VersionName) -> Collection:
+        """The collection as it was: to search, to look at and to export; it cannot be written.
+
+        Args:
+            version: A number, or a time: the last version at or before it.
+        """
+        store = versions.versioned(self._store, self.location)
+        found = versions.find(store.versions(), version, location=self.location)
+        return Collection(
+            self.location, store=store.at(found), encoder=self._encoder, settings=self._settings,
+            sparse=self._sparse,
+        )  # fmt: skip
+
+    def rollback(self, version: VersionName) -> Version:
+        """Make an old version current again; that is a new version, so nothing is lost."""
+        return versions.rollback(self._store, version, location=self.location)
+
+    def compact(self, *, keep: int = 1) -> Sequence[Version]:
+        """Forget all but the last versions and reclaim their space; those that are left."""
+        return versions.compact(self._store, keep, location=self.location)
 
     def search(
         self,
-        query: str | Path | ComposedQuery | Any,
+        query: str | Path | ComposedQuery | Any = None,
         *,
+        vector: Any = None,
+        sparse: Any = None,
         limit: int = 10,
         modalities: Sequence[str] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
@@ -165,7 +267,10 @@ class Collection:
         Args:
             query: A text, a path or URL of a media file, or a PIL image. A string is a path when
                 it names an existing file, contains a slash or ends like a media file;
-                ``text:...`` forces text. `polyseek.query` makes one of several terms.
+                ``text:...`` forces text, and ``id:...`` is what is like an asset of the
+                collection. `polyseek.query` makes one of several terms.
+            vector: ``(dim,)`` numbers in the shared space; with a text, its words count too.
+            sparse: A sparse vector that is looked for too: `SparseVector`, or weights by index.
             limit: Number of hits.
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
@@ -189,7 +294,7 @@ class Collection:
         if filter is not None:
             check(parse(filter), self.fields())
         return search(
-            read(query, offline=self._settings.offline),
+            ask(query, self._store, vector=vector, sparse=sparse, offline=self._settings.offline),
             encoder=self._encoder,
             store=self._store,
             options=SearchOptions(
@@ -201,6 +306,7 @@ class Collection:
                 mode=mode_of(mode),
             ),
             defaults=self._defaults,
+            sparse=self._sparse,
             preview=clip,
         )
 
@@ -224,7 +330,9 @@ class Collection:
         """
         from polyseek.learn.bank import read_bank
 
-        return self._tuner.tune(read_bank(bank) if bank is not None else (), progress)
+        found = self._tuner.tune(read_bank(bank) if bank is not None else (), progress)
+        versions.record(self._store, "tune", {"pairs": len(found.calibrations)})
+        return found
 
     def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
         """Check the encoder, the stored vectors and what a search makes of them; changes nothing.

@@ -11,8 +11,8 @@ import numpy as np
 from polyseek.core.config import SearchMode, SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
-from polyseek.core.hits import Composition, Hit, Query, Retrieval, Term
-from polyseek.core.protocols import Encoder, StoreReader
+from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, Term
+from polyseek.core.protocols import Encoder, SparseEncoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Defaults, Numbers
 from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role
@@ -41,6 +41,7 @@ def search(
     store: StoreReader,
     options: SearchOptions,
     defaults: Defaults | None = None,
+    sparse: SparseEncoder | None = None,
     preview: Preview | None = None,
 ) -> Results:
     """Rank a collection's segments for a query.
@@ -54,6 +55,7 @@ def search(
         store: The collection's rows.
         options: Limit, target modalities, filter and least probability.
         defaults: Calibrations that ship with the encoder.
+        sparse: The collection's sparse encoder; None for none.
         preview: Passed on to the results.
 
     Raises:
@@ -65,10 +67,16 @@ def search(
     targets = _targets(options, query, counts)
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
-    words = read_all_words(whole, condition, options.mode)
+    words = read_all_words(whole, condition, options.mode, sparse)
     embeddings = [embed(word.query, encoder) for word in words]
+    if not any(
+        e.shared.any() or w.terms or w.sparse for e, w in zip(embeddings, words, strict=True)
+    ):
+        raise _unread(whole)
     encoded = perf_counter()
-    calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
+    # Nobody knows of what modality a bare vector is, so nothing that was fitted holds for it.
+    fitted = all(rows.tower.size for rows in embeddings)
+    calibrator = Calibrator(defaults=defaults, tuning=store.tuning) if fitted else Calibrator()
     rankings = [
         _rank(
             store, whole, embeddings, target=target, options=options, words=words,
@@ -103,6 +111,10 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
     Raises:
         QueryError: The encoder has no tower for the query's modality.
     """
+    if query.embeddings is not None:
+        return query.embeddings
+    if not query.signals or (query.typed and not encoder.info.towers):
+        return blind(encoder.info.dim)
     tower = encoder.info.towers.get(query.modality)
     if tower is None:
         known = ", ".join(sorted(encoder.info.towers))
@@ -113,6 +125,18 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
     rows = encoder.encode(query.modality, prepared, role=Role.QUERY)
     return (
         rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
+    )
+
+
+def blind(dim: int) -> Embeddings:
+    """Of a query that has no embedding, only words or a sparse vector: it has no direction."""
+    return Embeddings(shared=np.zeros((1, dim), np.float32), tower=np.zeros((1, 0), np.float32))
+
+
+def _unread(query: Composition) -> QueryError:
+    return QueryError(
+        f"nothing reads '{query.label}': the collection's vectors were made elsewhere. Search with "
+        "a vector, words or an id:..., or attach the encoder that made them (--query-encoder)"
     )
 
 
@@ -226,11 +250,14 @@ def _retrieve(
     vector, space = compared(embeddings, pair)
     hub = calibrator.hub(pair)
     wanted = max(options.limit, MIN_CANDIDATES)
+    near = Candidates(hits=(), tier="", rows=0)
     while True:
         request = Retrieval(
             vector=vector, modality=target, space=space, limit=wanted, filter=words.condition,
             hub=hub,
         )  # fmt: skip
+        if not vector.any():
+            break
         near = store.search(request)
         # One long recording may fill the list: look deeper until there are enough assets.
         if len(near.hits) < wanted or wanted >= MAX_CANDIDATES:
@@ -253,6 +280,7 @@ def _retrieve(
             rows=candidates.rows,
             recall=candidates.recall,
             words=sum(hit.text_score is not None for hit in hits) if words.terms else None,
+            sparse=sum(hit.sparse_score is not None for hit in hits) if words.sparse else None,
             hub_strength=hub.strength if hub else 0.0,
             calibration=calibration,
             elapsed_ms=(perf_counter() - started) * 1e3,

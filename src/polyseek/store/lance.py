@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from polyseek.core.columns import SegmentColumns, Version
 from polyseek.core.errors import (
     CollectionNotFoundError,
     DimensionError,
@@ -34,7 +35,15 @@ from polyseek.core.types import (
     SegmentBatch,
     Space,
 )
-from polyseek.store import inverted, lance_index, lance_search, lance_text, layout
+from polyseek.store import (
+    inverted,
+    lance_columns,
+    lance_index,
+    lance_search,
+    lance_text,
+    lance_versions,
+    layout,
+)
 from polyseek.store.batches import join_batches, require_finite, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
@@ -44,9 +53,6 @@ from polyseek.store.resident import Resident
 from polyseek.store.version import VersionWatch
 
 FORMAT_VERSION = 1
-KEEP_VERSIONS = timedelta(hours=1)
-"""Old versions stay this long, for readers that still have them open."""
-
 _URIS_PER_CONDITION = 1000
 
 
@@ -70,6 +76,8 @@ class LanceStore:
         self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: dict[str, str | None] = {}
         self._tuning: tuple[int, Tuning] | None = None
+        self.frozen: str | None = None
+        """Which old version this is; None for the collection itself."""
         self.manifest = _read_manifest(location, self._table(layout.ASSETS))
 
     @classmethod
@@ -174,8 +182,10 @@ class LanceStore:
             table = self._table(layout.TUNING)
             version = self._version_of(table)
             if self._tuning is None or self._tuning[0] != version:
-                text = table.to_arrow()["tuning"][0].as_py()
-                self._tuning = version, Tuning.from_json(text)
+                found = table.to_arrow()["tuning"].to_pylist()
+                if not found:  # back at a version before there was any
+                    return None
+                self._tuning = version, Tuning.from_json(found[0])
         return self._tuning[1]
 
     def search(self, request: Retrieval) -> Candidates:
@@ -195,9 +205,15 @@ class LanceStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """See `polyseek.core.protocols.StoreWriter`."""
+        if self.frozen:
+            raise StoreError(
+                f"{self.location}: {self.frozen} cannot be written; leave --at out, or go back to "
+                "it with 'polyseek rollback'"
+            )
         with writer_lock(self.location, self._folder):
             try:
                 with self._reading():
+                    lance_versions.finish(self)
                     self._recorded = content_hashes(self._table(layout.ASSETS))
                 yield
             finally:
@@ -247,7 +263,8 @@ class LanceStore:
         if name not in table.schema.names:
             table.add_columns([pa.field(name, pa.float32())])
         parts = []
-        for block in table.search().select(["id", *layout.VECTOR_COLUMN.values()]).to_batches():
+        vectors = layout.vectors_in(table.schema.names)
+        for block in table.search().select(["id", *vectors]).to_batches():
             found = bias(layout.embeddings_of(block))
             parts.append(pa.table({"id": block["id"], name: pa.array(found, pa.float32())}))
         if parts:
@@ -264,12 +281,64 @@ class LanceStore:
     @committing
     def optimize(self) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
+        self.tidy(grace=lance_versions.GRACE)
+
+    def tidy(self, *, grace: timedelta) -> None:
+        """See `optimize`; versions that nobody needs and that are older than `grace` are dropped."""
+        spared = lance_versions.spared(self, grace)
         for modality, table in self._all_tables():
             if modality is not None:
                 lance_text.refresh(table)
-            table.optimize(cleanup_older_than=KEEP_VERSIONS)
+            table.optimize(cleanup_older_than=spared[table.name])
             if modality is not None:
                 lance_index.refresh(table)
+        if self._exists(lance_versions.VERSIONS):
+            self._table(lance_versions.VERSIONS).optimize(cleanup_older_than=grace)
+
+    @committing
+    def record_assets(self) -> None:
+        """See `polyseek.core.protocols.ColumnStore`."""
+        lance_columns.record(self)
+
+    @committing
+    def upsert_columns(self, chunks: Iterable[SegmentColumns]) -> int:
+        """See `polyseek.core.protocols.ColumnStore`."""
+        return lance_columns.upsert(self, chunks)
+
+    def export(self, condition: Filter | None = None) -> pa.RecordBatchReader:
+        """See `polyseek.core.protocols.ColumnStore`."""
+        with self._reading():
+            return lance_columns.export_rows(self, condition)
+
+    def versions(self) -> Sequence[Version]:
+        """See `polyseek.core.protocols.VersionedStore`."""
+        with self._reading():
+            return lance_versions.versions(self)
+
+    @committing
+    def record_version(self, action: str, detail: Mapping[str, object]) -> None:
+        """See `polyseek.core.protocols.VersionedStore`."""
+        lance_versions.record(self, action, detail)
+
+    def mark(self) -> Version:
+        """See `polyseek.core.protocols.VersionedStore`."""
+        with self._reading():
+            return lance_versions.mark(self)
+
+    def at(self, version: Version) -> LanceStore:
+        """See `polyseek.core.protocols.VersionedStore`."""
+        with self._reading():
+            return lance_versions.at(self, version)
+
+    @committing
+    def restore(self, version: Version) -> None:
+        """See `polyseek.core.protocols.VersionedStore`."""
+        lance_versions.restore(self, version)
+
+    @committing
+    def compact(self, keep: int) -> None:
+        """See `polyseek.core.protocols.VersionedStore`."""
+        lance_versions.compact(self, keep)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -318,7 +387,7 @@ class LanceStore:
         """The modality's table with a column of the right type for every field of these rows."""
         table = self._table_of(modality)
         if table is None:
-            dims = self.manifest.dim, self.manifest.tower_dims[modality]
+            dims = self.manifest.dim, self.manifest.tower_dims.get(modality)
             name = layout.segments_table(modality)
             self._tables[name] = self._database.create_table(
                 name, schema=layout.segments_schema(*dims)
@@ -376,7 +445,7 @@ class LanceStore:
 
     def _check_vector(self, request: Retrieval) -> None:
         shared = request.space is Space.SHARED
-        tower_dim = self.manifest.tower_dims.get(request.modality)
+        tower_dim = self.manifest.tower_dims.get(request.modality, self.manifest.dim)
         expected = self.manifest.dim if shared else tower_dim
         if request.vector.shape != (expected,):
             raise DimensionError(
@@ -397,7 +466,7 @@ class LanceStore:
         return self._table(name) if self._exists(name) else None
 
     def _exists(self, name: str) -> bool:
-        return name in self._tables or has_table(self._folder, name)
+        return name in self._tables or (self.frozen is None and has_table(self._folder, name))
 
     def _segment_tables(self) -> Iterator[tuple[Modality, Any]]:
         for modality in Modality:

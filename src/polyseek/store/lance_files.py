@@ -20,6 +20,7 @@ class _Located(Protocol):
 
 _Arguments = ParamSpec("_Arguments")
 _Store = TypeVar("_Store", bound=_Located)
+_Answer = TypeVar("_Answer")
 
 
 def connect(folder: Path) -> Any:
@@ -74,14 +75,14 @@ def writer_lock(location: str, folder: Path) -> Iterator[None]:
 
 
 def committing(
-    write: Callable[Concatenate[_Store, _Arguments], None],
-) -> Callable[Concatenate[_Store, _Arguments], None]:
+    write: Callable[Concatenate[_Store, _Arguments], _Answer],
+) -> Callable[Concatenate[_Store, _Arguments], _Answer]:
     """A method of a store whose failures are those of its collection, a full disk for example."""
 
     @wraps(write)
-    def checked(store: _Store, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
+    def checked(store: _Store, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
         try:
-            write(store, *args, **kwargs)
+            return write(store, *args, **kwargs)
         except (OSError, RuntimeError) as error:
             raise StoreError(f"{store.location}: writing failed: {error}") from error
 

@@ -41,7 +41,10 @@ def refresh(table: Any) -> None:
     rows = table.count_rows()
     if rows < ANN_ROWS:
         return
-    for space, column in layout.VECTOR_COLUMN.items():
+    for space in Space:
+        column = layout.VECTOR_COLUMN[space]
+        if column not in table.schema.names:
+            continue
         trained = _facts(table, column).get("rows", 0) if has_index(table, space) else 0
         if not trained or rows > _GROWTH * trained:
             _build(table, column)
@@ -72,13 +75,13 @@ def index_fields(table: Any, *, rows: int = FIELD_ROWS) -> None:
 
 def has_index(table: Any, space: Space) -> bool:
     """Whether the table has a vector index for this space."""
-    column = layout.VECTOR_COLUMN[space]
+    column = layout.vector_column(space, table.schema.names)
     return any(index.columns == [column] for index in table.list_indices())
 
 
 def measured_recall(table: Any, space: Space) -> float | None:
     """Recall@10 when the index was last built."""
-    found = _facts(table, layout.VECTOR_COLUMN[space]).get("recall")
+    found = _facts(table, layout.vector_column(space, table.schema.names)).get("recall")
     return None if found is None else float(found)
 
 
@@ -91,7 +94,7 @@ def nearest(table: Any, request: Retrieval, *, limit: int, index: bool) -> Any:
         limit: Number of rows.
         index: Whether to use the index.
     """
-    column = layout.VECTOR_COLUMN[request.space]
+    column = layout.vector_column(request.space, table.schema.names)
     return _query(table, request.vector, column, limit=limit, index=index)
 
 

@@ -56,7 +56,7 @@ def search_sparse(
     best = inverted.best(scores, ids, request.limit)
     wanted = [ids[i] for i in best]
     hidden = {*inverted.COLUMNS, *layout.VECTOR_COLUMN.values()}
-    column = layout.VECTOR_COLUMN[request.space]
+    column = layout.vector_column(request.space, table.schema.names)
     shown = [name for name in table.schema.names if name not in hidden]
     by_id = f"id IN ({', '.join(map(quote, wanted))})" if wanted else "FALSE"
     found = table.search().where(by_id).limit(None).select([*shown, column]).to_arrow()

@@ -28,7 +28,7 @@ def search(table: Any, request: Retrieval, condition: Filter | None, *, terms: T
     """See `polyseek.core.protocols.StoreReader.search_text`."""
     if not searchable(table) or not terms:
         return Candidates(hits=(), tier="empty", rows=0)
-    vector = layout.VECTOR_COLUMN[request.space]
+    vector = layout.vector_column(request.space, table.schema.names)
     others = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS} - {vector}
     names = [name for name in table.schema.names if name not in others]
     found = ranked(table, terms, request.limit, condition=condition, columns=names)

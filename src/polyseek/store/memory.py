@@ -209,7 +209,7 @@ class MemoryStore:
         expected = (
             self.manifest.dim
             if request.space is Space.SHARED
-            else self.manifest.tower_dims.get(request.modality, 0)
+            else self.manifest.tower_dims.get(request.modality, self.manifest.dim)
         )
         if request.vector.shape != (expected,):
             raise DimensionError(
