@@ -3,7 +3,7 @@
 from polyseek.api.collection import Collection, Status
 from polyseek.api.composing import ComposedQuery, query
 from polyseek.api.opening import (
-    open,
+    open,  # noqa: A004 - reads like gzip.open
     open_external,
     open_to_index,
 )

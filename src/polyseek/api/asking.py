@@ -117,9 +117,11 @@ def _unit(vector: Any, dim: int) -> Floats:
 def _sparse(given: Any) -> SparseVector:
     if isinstance(given, SparseVector):
         return given
+    if not isinstance(given, Mapping):
+        raise QueryError(
+            f"the sparse vector is a {type(given).__name__}; expected weights by index"
+        )
     try:
-        if not isinstance(given, Mapping):
-            raise TypeError(f"expected weights by index, got {type(given).__name__}")
         return SparseVector.of({int(index): float(weight) for index, weight in given.items()})
     except (TypeError, ValueError) as error:
         raise QueryError(f"the sparse vector cannot be read: {error}") from error

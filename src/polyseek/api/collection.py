@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polyseek.api import vectors, versions
 from polyseek.api.asking import ask
@@ -39,6 +39,9 @@ from polyseek.core.types import (
 from polyseek.encode.external import NAME as EXTERNAL
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
+
+if TYPE_CHECKING:
+    from polyseek.ingest.vector_files import VectorTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +135,8 @@ class Collection:
 
         if self.manifest.encoder == EXTERNAL:
             raise IncompatibleCollectionError(
-                f"{self.location}: its vectors were made elsewhere, so files cannot be indexed into "
-                "it; add vectors (polyseek import), or index into another collection with -c"
+                f"{self.location}: its vectors were made elsewhere, so files cannot be indexed "
+                "into it; add vectors (polyseek import), or index into another one with -c"
             )
         chosen = given(sources, options_of(IndexOptions, options))
         report = ingest_all(
@@ -211,7 +214,17 @@ class Collection:
         if options.get("modality"):
             (options["modality"],) = modalities_of([options["modality"]])
         chosen = options_of(ImportOptions, {**given, **options})
-        return vectors.add(self._store, table, chosen, location=self.location, progress=progress)
+        return self.add_table(table, chosen, progress=progress)
+
+    def add_table(
+        self,
+        table: VectorTable,
+        options: ImportOptions,
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> ImportReport:
+        """As `add_vectors`, for a table that is open already."""
+        return vectors.add(self._store, table, options, location=self.location, progress=progress)
 
     def export(self, to: str | Path, *, filter: str | None = None) -> int:  # noqa: A002
         """Write all segments with embeddings, texts and fields into a file; how many they were.
@@ -222,7 +235,7 @@ class Collection:
             to: A new ``.parquet`` or ``.lance`` path.
             filter: Only segments that pass, as in `search`.
         """
-        return vectors.export(self._store, to, filter=filter, location=self.location)
+        return vectors.export(self._store, to, condition=filter, location=self.location)
 
     def versions(self) -> Sequence[Version]:
         """The states that are kept, oldest first; every run that changes something makes one."""

@@ -11,6 +11,7 @@ from typing import Any
 from polyseek.api.collection import Collection
 from polyseek.api.options import options_of
 from polyseek.core import plugins
+from polyseek.core.columns import VersionName
 from polyseek.core.config import IndexOptions, Settings, resolve_settings
 from polyseek.core.errors import (
     CollectionBusyError,
@@ -41,6 +42,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     settings: Settings | None = None,
     query_encoder: str | None = None,
     sparse: str | None = None,
+    at: VersionName | None = None,
 ) -> Collection:
     """Open a collection, or create it when there is none.
 
@@ -54,6 +56,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         query_encoder: For a collection of vectors from elsewhere: what reads queries; left out, the
             one it was made with.
         sparse: Sparse encoder of a new collection; for an existing one it must be its own.
+        at: Open an old version, see `Collection.at`.
 
     Raises:
         CollectionNotFoundError: There is none and `create` is False.
@@ -71,13 +74,14 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         store = backend.open(where, resident=resident)
     _demand(where, "encoder", encoder, store.manifest.encoder)
     _demand(where, "sparse encoder", sparse, store.manifest.sparse and store.manifest.sparse[0])
-    return Collection(
+    opened = Collection(
         where,
         store=store,
         encoder=encoder_of(where, store.manifest, settings, query_encoder=query_encoder),
         settings=settings,
         sparse=_sparse_of(where, store.manifest, settings),
     )
+    return opened if at is None else opened.at(at)
 
 
 def _demand(where: str, role: str, asked: str | None, made: str | None) -> None:

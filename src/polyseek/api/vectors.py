@@ -210,7 +210,7 @@ def export(
     store: StoreReader,
     to: str | Path,
     *,
-    filter: str | None,
+    condition: str | None,
     location: str,
 ) -> int:
     """Write all segments that pass into a file; see `Collection.export`."""
@@ -224,8 +224,8 @@ def export(
         raise ConfigError(f"--to {to}: is there already; name another, or remove it first")
     if not isinstance(store, ColumnStore):
         raise StoreError(f"{location}: its store gives no columns")
-    condition = check(parse(filter), store.fields()) if filter else None
-    reader = store.export(condition)
+    passing = check(parse(condition), store.fields()) if condition else None
+    reader = store.export(passing)
     rows = 0
 
     def counted() -> Iterator[pa.RecordBatch]:

@@ -7,6 +7,7 @@ silently be missing from searches.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,9 @@ UNIT_TOLERANCE = 1e-3
 EXPORTED = b"polyseek.manifest"
 """In the metadata of a table that polyseek exported."""
 
-FIELD_MARK = "field:"
+FIELDS_KEY = b"polyseek.fields"
+"""Likewise: the true names of its fields by column, as JSON."""
+
 _SPAN = ("span_unit", "span_start", "span_end")
 _SPARSE = ("sparse_indices", "sparse_weights")
 _OWN = {"id", "uri", "modality", *_SPAN, "text", "tower", *_SPARSE, "clashing"}
@@ -226,10 +229,10 @@ class Reading:
             name for name in block.column_names
             if name not in taken and not (self.exported and name in _OWN)
         ]  # fmt: skip
+        true = json.loads(self.table.metadata.get(FIELDS_KEY, b"{}"))
         fields: dict[str, pa.Array] = {}
         for name in chosen:
-            shown = name.removeprefix(FIELD_MARK) if self.exported else name
-            for key, array in _flattened(shown, _chunk(block[name])):
+            for key, array in _flattened(true.get(name, name), _chunk(block[name])):
                 kept = field_column(array)
                 if kept is None:
                     raise ConfigError(
@@ -253,7 +256,7 @@ class Reading:
         )
 
     def _demand(self, good: Any, what: str, uris: pa.Array | None = None) -> None:
-        good = pc.fill_null(good, True)
+        good = pc.fill_null(good, fill_value=True)
         if not pc.all(good).as_py():
             at = pc.index(good, False).as_py()
             raise ConfigError(
@@ -305,29 +308,38 @@ class _Block:
 
 def field_column(array: pa.Array) -> pa.Array | None:
     """A column as fields keep it (see `SegmentColumns.metadata`); None where none can."""
-    kind = array.type
-    if pa.types.is_dictionary(kind):
+    kind, is_ = array.type, pa.types
+    if is_.is_dictionary(kind):
         return field_column(array.dictionary_decode())
-    if pa.types.is_null(kind) or pa.types.is_boolean(kind):
+    if is_.is_null(kind) or is_.is_boolean(kind):
         return array
     if _is_text(kind):
         return array.cast(pa.string())
-    if pa.types.is_uint64(kind) or pa.types.is_decimal(kind):
-        return array.cast(pa.float64(), safe=False)
-    if pa.types.is_integer(kind):
-        return array.cast(pa.int64())
-    if pa.types.is_floating(kind):
-        numbers = array.cast(pa.float64())
+    if is_.is_floating(kind) or is_.is_uint64(kind) or is_.is_decimal(kind):
+        numbers = array.cast(pa.float64(), safe=False)
         return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        if pa.types.is_timestamp(kind) and kind.tz:
-            array = array.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.timestamp(kind.unit))
-        return array.cast(pa.timestamp("us"), safe=False)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        inner = kind.value_type
-        if _is_text(inner) or pa.types.is_primitive(inner) or pa.types.is_null(inner):
-            return array.cast(pa.list_(pa.string()))
-    return None
+    if is_.is_integer(kind):
+        return array.cast(pa.int64())
+    return _time_column(array) if is_.is_temporal(kind) else _list_column(array)
+
+
+def _time_column(array: pa.Array) -> pa.Array | None:
+    kind = array.type
+    if pa.types.is_date(kind):
+        return array.cast(pa.timestamp("s")).cast(pa.timestamp("us"))
+    if not pa.types.is_timestamp(kind):
+        return None
+    # Arrow keeps times with a zone as UTC, so the zone can just be left out.
+    return array.cast(pa.timestamp(kind.unit)).cast(pa.timestamp("us"), safe=False)
+
+
+def _list_column(array: pa.Array) -> pa.Array | None:
+    is_, kind = pa.types, array.type
+    if not any(lists(kind) for lists in (is_.is_list, is_.is_large_list, is_.is_fixed_size_list)):
+        return None
+    inner = kind.value_type
+    kept = _is_text(inner) or is_.is_primitive(inner) or is_.is_null(inner)
+    return array.cast(pa.list_(pa.string())) if kept else None
 
 
 def _flattened(name: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:

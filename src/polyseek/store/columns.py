@@ -59,7 +59,7 @@ def ids_of(columns: SegmentColumns) -> tuple[pa.Array, NDArray[np.uint64]]:
         hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=_ID_BYTES).digest()
         for key in keys
     )
-    offsets = np.arange(0, 2 * _ID_BYTES * len(keys) + 1, 2 * _ID_BYTES, np.int32)
+    offsets = (2 * _ID_BYTES * np.arange(len(keys) + 1)).astype(np.int32)
     ids = pa.StringArray.from_buffers(
         len(keys), pa.py_buffer(offsets), pa.py_buffer(digests.hex().encode())
     )
@@ -191,7 +191,7 @@ def records(parts: Mapping[Modality, Any], known: pa.Table) -> pa.Table | None:
     same = pc.and_(
         pc.equal(joined["bits"], joined["was"]), pc.equal(joined["segments"], joined["had"])
     )
-    joined = joined.filter(pc.invert(pc.fill_null(same, False)))
+    joined = joined.filter(pc.invert(pc.fill_null(same, fill_value=False)))
     if not len(joined):
         return None
     lists = pa.array(sets, pa.list_(pa.string())).take(joined["bits"].combine_chunks())

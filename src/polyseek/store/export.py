@@ -11,14 +11,16 @@
 | `tower` | the tower's own space, float32, as stored (rounded to float16); where there is one |
 | `sparse_indices`, `sparse_weights` | where there are any |
 | `clashing` | values that do not fit their field's type, as JSON |
-| everything else | metadata fields by their names; ``field:id`` where one is called like a column above |
+| others | metadata fields: ``exif_lens`` for ``exif.lens``, ``field_id`` for ``id`` |
 
-The schema's metadata carries the collection's manifest, so an import knows the encoder.
+The schema's metadata carries the collection's manifest, so an import knows the encoder, and the
+true names of the fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +35,9 @@ OWN = (
     "id", "uri", "modality", "span_unit", "span_start", "span_end", "text", "embedding", "tower",
     *COLUMNS, "clashing",
 )  # fmt: skip
-FIELD_MARK = "field:"
+FIELDS_KEY = b"polyseek.fields"
+"""Field by column, as JSON, in the metadata of an export."""
+
 _STORED = {"uri": "asset_uri"}
 
 
@@ -64,15 +68,23 @@ def schema(
         columns += list(FIELDS)
     if clashing:
         columns.append(("clashing", pa.string()))
-    columns += [(shown_as(name), layout.arrow_field(name, kind).type)
-                for name, kind in sorted(fields.items())]  # fmt: skip
-    return pa.schema(columns, metadata=layout.assets_schema(manifest).metadata)
+    shown = columns_of(fields)
+    columns += [
+        (column, layout.arrow_field(name, fields[name]).type) for column, name in shown.items()
+    ]
+    carried = {**layout.assets_schema(manifest).metadata, FIELDS_KEY: json.dumps(shown).encode()}
+    return pa.schema(columns, metadata=carried)
 
 
-def shown_as(field: str) -> str:
-    """A metadata field's column in an export."""
-    taken = field in OWN or field.startswith(FIELD_MARK)
-    return FIELD_MARK + field if taken else field
+def columns_of(fields: Iterable[str]) -> dict[str, str]:
+    """Field by its column in an export: no dots, which Lance refuses, and none of `OWN`."""
+    found: dict[str, str] = {}
+    for field in sorted(fields):
+        column = field.replace(".", "_")
+        while column in OWN or column in found:
+            column = f"field_{column}"
+        found[column] = field
+    return found
 
 
 def reader(
@@ -95,35 +107,38 @@ def reader(
         clashing=any(table.count_rows("clashing IS NOT NULL") for _, table in tables),
     )  # fmt: skip
 
+    stored = _stored(shape)
+
     def blocks() -> Iterator[pa.RecordBatch]:
         for modality, table in tables:
             query = table.search()
             if condition is not None:
                 query = query.where(to_sql(condition, table.schema.names))
-            wanted = [_stored(field.name) for field in shape]
-            names = [name for name in wanted if name in table.schema.names]
+            names = [name for name in stored.values() if name in table.schema.names]
             for block in query.limit(None).select(names).to_batches():
-                yield _shown(block, modality, shape)
+                yield _shown(block, modality, shape, stored)
 
     return pa.RecordBatchReader.from_batches(shape, blocks())
 
 
-def _stored(column: str) -> str:
-    if column in OWN:
-        return _STORED.get(column, column)
-    return layout.column_of(column.removeprefix(FIELD_MARK))
+def _stored(shape: pa.Schema) -> dict[str, str]:
+    """The column of a segments table that each exported one comes from."""
+    fields = json.loads(shape.metadata[FIELDS_KEY])
+    own = {name: _STORED.get(name, name) for name in shape.names if name in OWN}
+    return own | {column: layout.column_of(field) for column, field in fields.items()}
 
 
-def _shown(block: pa.RecordBatch, modality: Modality, shape: pa.Schema) -> pa.RecordBatch:
+def _shown(
+    block: pa.RecordBatch, modality: Modality, shape: pa.Schema, stored: Mapping[str, str]
+) -> pa.RecordBatch:
     names, arrays = set(block.schema.names), []
     for field in shape:
-        stored = _stored(field.name)
         if field.name == "modality":
             array = pa.nulls(len(block), pa.string()).fill_null(str(modality))
-        elif stored not in names:
+        elif stored[field.name] not in names:
             array = pa.nulls(len(block), field.type)
         else:
-            array = block[stored]
+            array = block[stored[field.name]]
             array = array if array.type == field.type else array.cast(field.type)
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=shape)

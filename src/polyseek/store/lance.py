@@ -284,7 +284,7 @@ class LanceStore:
         self.tidy(grace=lance_versions.GRACE)
 
     def tidy(self, *, grace: timedelta) -> None:
-        """See `optimize`; versions that nobody needs and that are older than `grace` are dropped."""
+        """See `optimize`; versions that nobody needs are dropped once older than `grace`."""
         spared = lance_versions.spared(self, grace)
         for modality, table in self._all_tables():
             if modality is not None:
