@@ -34,6 +34,7 @@ from polyseek.core.types import (
     AssetStatus,
     Manifest,
     Modality,
+    Prepare,
     by_modality,
 )
 from polyseek.encode.external import NAME as EXTERNAL
@@ -41,6 +42,8 @@ from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
 
 if TYPE_CHECKING:
+    from polyseek.ingest.reuse import Reuse
+    from polyseek.ingest.several import Given
     from polyseek.ingest.vector_files import VectorTable
 
 
@@ -100,6 +103,27 @@ class Collection:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
 
     @property
+    def store(self) -> Store:
+        """Its rows."""
+        return self._store
+
+    @property
+    def settings(self) -> Settings:
+        """What it was opened with."""
+        return self._settings
+
+    @property
+    def reads(self) -> frozenset[Modality]:
+        """Modalities of queries that its encoder reads."""
+        return frozenset(self._encoder.info.towers)
+
+    @property
+    def text_tower(self) -> Prepare | None:
+        """The text tower's preprocessing; None where the encoder reads no text."""
+        tower = self._encoder.info.towers.get(Modality.TEXT)
+        return tower.prepare if tower else None
+
+    @property
     def manifest(self) -> Manifest:
         """What the collection was made with."""
         return self._store.manifest
@@ -131,7 +155,7 @@ class Collection:
             ConfigError: An option is unknown or out of range, no row of the metadata table
                 belongs to a file, or (`MissingExtraError`) what it asks for is not installed.
         """
-        from polyseek.ingest.several import given, ingest_all
+        from polyseek.ingest.several import given
 
         if self.manifest.encoder == EXTERNAL:
             raise IncompatibleCollectionError(
@@ -139,18 +163,22 @@ class Collection:
                 "into it; add vectors (polyseek import), or index into another one with -c"
             )
         chosen = given(sources, options_of(IndexOptions, options))
-        report = ingest_all(
-            chosen,
-            encoder=self._encoder,
-            store=self._store,
-            hub_biases=self._tuner.hub_biases,
-            progress=progress,
-            settings=self._settings,
-        )
+        report = self.ingest(chosen, progress=progress)
         if not report.interrupted and self._tuner.outgrown():
             self._tuner.tune_again(progress)
         versions.record(self._store, "index", what_was_indexed(sources, options, report))
         return report
+
+    def ingest(
+        self, chosen: Given, *, progress: ProgressCallback | None, reuse: Reuse | None = None
+    ) -> IngestReport:
+        """Take the one ingest road; see `polyseek.ingest.pipeline.ingest`."""
+        from polyseek.ingest.several import ingest_all
+
+        return ingest_all(
+            chosen, encoder=self._encoder, store=self._store, hub_biases=self._tuner.hub_biases,
+            progress=progress, settings=self._settings, sparse=self._sparse, reuse=reuse,
+        )  # fmt: skip
 
     def remove(self, *paths: str | Path) -> int:
         """Forget the assets at or below these paths (or uris), and how many they were.
@@ -343,7 +371,13 @@ class Collection:
         """
         from polyseek.learn.bank import read_bank
 
-        found = self._tuner.tune(read_bank(bank) if bank is not None else (), progress)
+        return self.tune_with(read_bank(bank) if bank is not None else (), progress=progress)
+
+    def tune_with(
+        self, queries: Sequence[str], *, progress: ProgressCallback | None = None
+    ) -> Tuning:
+        """As `tune`, with these queries; the usual ones where there are none."""
+        found = self._tuner.tune(queries, progress)
         versions.record(self._store, "tune", {"pairs": len(found.calibrations)})
         return found
 
@@ -368,7 +402,7 @@ class Collection:
                 encoder=self._encoder,
                 scale=Calibrator(defaults=self._defaults, tuning=tuning),
                 bank=self._tuner.bank(brief=True) if reads else None,
-                read=_read,
+                read=read_asset,
                 progress=progress,
             )
 
@@ -401,7 +435,7 @@ class Collection:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)
 
 
-def _read(uri: str) -> Query | None:
+def read_asset(uri: str) -> Query | None:
     """What a local file holds, as a query; None when it cannot be read any more."""
     from polyseek.ingest.sources.files import local_path
     from polyseek.ingest.term import read_query

@@ -21,7 +21,7 @@ from polyseek.core.errors import (
     IncompatibleCollectionError,
     StoreError,
 )
-from polyseek.core.protocols import Encoder, SparseEncoder, Store
+from polyseek.core.protocols import Encoder, SparseEncoder, Store, SwitchingStore
 from polyseek.core.types import (
     EncoderInfo,
     Manifest,
@@ -66,7 +66,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     where = str(Path(location or settings.collection).expanduser())
     backend = plugins.load("store", "lance")
     try:
-        store: Store = backend.open(where, resident=resident)
+        store = open_serving(backend, where, resident=resident)
     except CollectionNotFoundError:
         if not create:
             raise
@@ -82,6 +82,21 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         sparse=_sparse_of(where, store.manifest, settings),
     )
     return opened if at is None else opened.at(at)
+
+
+def open_serving(backend: Any, where: str, *, resident: bool) -> Store:
+    """The store of the generation that answers: the collection's own unless it was reindexed."""
+    own: Store = backend.open(where, resident=resident)
+    name = own.generations()[-1] if isinstance(own, SwitchingStore) else ""
+    if not name:
+        return own
+    chosen: Store = backend.open(generation_at(where, name), resident=resident)
+    return chosen
+
+
+def generation_at(where: str, name: str) -> str:
+    """Where another index of a collection lies."""
+    return f"{where}/generations/{name}" if name else where
 
 
 def _demand(where: str, role: str, asked: str | None, made: str | None) -> None:

@@ -11,6 +11,9 @@ from polyseek.core.columns import Version, VersionName
 from polyseek.core.errors import CollectionBusyError, ConfigError, StoreError
 from polyseek.core.protocols import Store, VersionedStore
 
+MADE_OF = "made_of"
+"""In a version's detail: options by source, carried on from version to version."""
+
 
 def versioned(store: Store, location: str) -> VersionedStore:
     """The store, if it keeps versions.
@@ -55,7 +58,13 @@ def record(store: Store, action: str, detail: Mapping[str, Any]) -> None:
     """
     if isinstance(store, VersionedStore):
         with suppress(CollectionBusyError), store.writing():
-            store.record_version(action, detail)
+            carried = made_of(store.versions()) | dict(detail.get(MADE_OF, {}))
+            store.record_version(action, {**detail, MADE_OF: carried} if carried else detail)
+
+
+def made_of(versions: Sequence[Version]) -> dict[str, Any]:
+    """The sources of the last version, each with the options it was indexed with."""
+    return dict(versions[-1].detail.get(MADE_OF, {})) if versions else {}
 
 
 def rollback(store: Store, wanted: VersionName, *, location: str) -> Version:
@@ -64,7 +73,8 @@ def rollback(store: Store, wanted: VersionName, *, location: str) -> Version:
     with chosen.writing():
         version = find(chosen.versions(), wanted, location=location)
         chosen.restore(version)
-        chosen.record_version("rollback", {"version": version.number})
+        origin = {MADE_OF: made_of([version])} if made_of([version]) else {}
+        chosen.record_version("rollback", {"version": version.number, **origin})
         return chosen.versions()[-1]
 
 

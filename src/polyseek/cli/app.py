@@ -10,6 +10,7 @@ import typer
 
 from polyseek.cli import exits, models
 from polyseek.cli.fields import fields
+from polyseek.cli.reindex import reindex
 from polyseek.cli.vectors import export, import_, read_sparse, read_vector
 from polyseek.cli.versions import compact, rollback, versions
 from polyseek.core.errors import ConfigError
@@ -28,6 +29,7 @@ app.command()(export)
 app.command()(versions)
 app.command()(rollback)
 app.command()(compact)
+app.command()(reindex)
 
 CollectionOption = Annotated[
     str | None,
@@ -69,6 +71,9 @@ def index(
     collection: CollectionOption = None,
     encoder: Annotated[
         str | None, typer.Option(help="Encoder of a new collection (default: mini).")
+    ] = None,
+    sparse: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sparse encoder of a new collection.")
     ] = None,
     include: Annotated[
         list[str] | None,
@@ -118,7 +123,7 @@ def index(
         "ocr": ocr,
         "asr": asr,
     }
-    opened = api.open_to_index(collection, *sources, encoder=encoder, **options)
+    opened = api.open_to_index(collection, *sources, encoder=encoder, sparse=sparse, **options)
     with progress_bar() as progress:
         report = opened.add(*sources, progress=progress, **options)
     if as_json:

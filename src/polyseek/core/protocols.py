@@ -335,3 +335,20 @@ class VersionedStore(Store, Protocol):
     def compact(self, keep: int) -> None:
         """Keep the last versions only, and reclaim space. Only call within `writing()`."""
         ...
+
+
+@runtime_checkable
+class SwitchingStore(Store, Protocol):
+    """A store beside which other indexes of the same assets may lie."""
+
+    def generations(self) -> Sequence[str]:
+        """Names of those that have answered, the one that answers now last; "" for its own."""
+        ...
+
+    def serve(self, generations: Sequence[str]) -> None:
+        """Replace that list in one commit. Only call within `writing()`."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all rows for good, and give back their space. Only call within `writing()`."""
+        ...

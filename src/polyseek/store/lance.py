@@ -38,6 +38,7 @@ from polyseek.core.types import (
 from polyseek.store import (
     inverted,
     lance_columns,
+    lance_generations,
     lance_index,
     lance_search,
     lance_text,
@@ -339,6 +340,22 @@ class LanceStore:
     def compact(self, keep: int) -> None:
         """See `polyseek.core.protocols.VersionedStore`."""
         lance_versions.compact(self, keep)
+
+    def generations(self) -> Sequence[str]:
+        """See `polyseek.core.protocols.SwitchingStore`."""
+        with self._reading():
+            return lance_generations.history(self)
+
+    @committing
+    def serve(self, generations: Sequence[str]) -> None:
+        """See `polyseek.core.protocols.SwitchingStore`."""
+        lance_generations.serve(self, generations)
+
+    @committing
+    def clear(self) -> None:
+        """See `polyseek.core.protocols.SwitchingStore`."""
+        lance_generations.clear(self)
+        self.tidy(grace=timedelta(minutes=1))
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
