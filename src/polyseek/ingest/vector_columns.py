@@ -352,8 +352,12 @@ def _flattened(name: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
 
 
 def _chunk(column: Any) -> pa.Array:
-    """One array of a column."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    """One array of a column; not copied where it is one already."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    whole = column.combine_chunks()
     return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
 
 

@@ -284,13 +284,21 @@ class LanceStore:
         """See `polyseek.core.protocols.StoreWriter`."""
         self.tidy(grace=lance_versions.GRACE)
 
-    def tidy(self, *, grace: timedelta) -> None:
-        """See `optimize`; versions that nobody needs are dropped once older than `grace`."""
-        spared = lance_versions.spared(self, grace)
+    def tidy(self, *, grace: timedelta, compact: bool = False) -> None:
+        """See `optimize`; versions that nobody needs are dropped once older than `grace`.
+
+        A large table with a few small pieces is left as it is, but for its words, unless `compact`:
+        rewriting it would cost its whole size, once more for every version that is kept.
+        """
+        needed = lance_versions.oldest(self)
         for modality, table in self._all_tables():
             if modality is not None:
                 lance_text.refresh(table)
-            table.optimize(cleanup_older_than=spared[table.name])
+            if compact or lance_index.worn(table):
+                age = lance_versions.spared(needed.get(table.name), grace)
+                table.optimize(cleanup_older_than=age)
+            elif modality is not None:
+                lance_text.index_new(table)
             if modality is not None:
                 lance_index.refresh(table)
         if self._exists(lance_versions.VERSIONS):

@@ -25,6 +25,12 @@ ANN_ROWS = 100_000
 FIELD_ROWS = 10_000
 """From here on fields are indexed: a filter that passes few rows need not read the others."""
 
+SMALL_BYTES = 32 * 1024 * 1024
+"""Smaller tables are rewritten whenever anything changes: it takes no time."""
+
+MAX_PIECES, MAX_SHARE = 8, 0.2
+"""Larger ones when they have more pieces, or when so much of them lies in small ones."""
+
 PROBES = 64
 _RESCORE_MIN, _RESCORE_PER_HIT = 800, 8
 _RECALL_KEY = "polyseek.ann"
@@ -52,6 +58,15 @@ def refresh(table: Any) -> None:
             table.update_field_metadata(
                 {"path": column, "metadata": {_RECALL_KEY: json.dumps(facts)}}
             )
+
+
+def worn(table: Any) -> bool:
+    """Whether a table should be rewritten: it is small, in many pieces, or has grown by much."""
+    stats = table.stats()
+    pieces = stats["fragment_stats"]
+    if stats["total_bytes"] < SMALL_BYTES or pieces["num_fragments"] > MAX_PIECES:
+        return True
+    return bool(stats["num_rows"] - pieces["lengths"]["max"] > MAX_SHARE * stats["num_rows"])
 
 
 def index_fields(table: Any, *, rows: int = FIELD_ROWS) -> None:

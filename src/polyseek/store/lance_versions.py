@@ -34,6 +34,12 @@ KEPT = 5
 GRACE = timedelta(hours=1)
 """States that are not listed stay this long, for readers that still have them open."""
 
+COMPACT_GRACE = timedelta(seconds=30)
+"""The same when somebody asks for the space: a search takes less."""
+
+MARGIN = timedelta(minutes=1)
+"""Lance counts ages from when it gets to it: a process that is held up must not lose a state."""
+
 GOING = "going to"
 """Action of a row that announces a restore; no version of its own."""
 
@@ -57,11 +63,7 @@ def record(store: LanceStore, action: str, detail: Mapping[str, object]) -> None
     """See `polyseek.core.protocols.VersionedStore`."""
     rows = _rows(store)
     known = rows[-1].tables if rows else {}
-    tables = {}
-    for name, table in state(store).items():
-        number = int(table.version)
-        before = known.get(name)
-        tables[name] = before if before and before[0] == number else [number, _made(table, number)]
+    tables = _tables_now(store, known)
     if tables == known and rows[-1].action != GOING:
         return
     _append(store, rows, action, detail, tables)
@@ -111,31 +113,52 @@ def finish(store: LanceStore) -> None:
         record(store, "rollback", {**rows[-1].detail, "finished": "after it was interrupted"})
 
 
-def compact(store: LanceStore, keep: int, *, grace: timedelta = GRACE) -> None:
+def compact(store: LanceStore, keep: int) -> None:
     """See `polyseek.core.protocols.VersionedStore`."""
     _forget(store, keep)
-    store.tidy(grace=grace)
+    store.tidy(grace=COMPACT_GRACE, compact=True)
+    rows = _rows(store)
+    if rows:  # the last version is the rewritten state now, or the one before would stay for it
+        tables = json.dumps(_tables_now(store, rows[-1].tables))
+        table = store._table(VERSIONS)
+        table.update(where=f"number = {rows[-1].number}", values={"tables": tables})
+        store.tidy(grace=COMPACT_GRACE, compact=True)
 
 
-def spared(store: LanceStore, grace: timedelta) -> dict[str, timedelta]:
-    """How old a version of each table must be to be cleaned up."""
-    now = datetime.now(UTC)
-    oldest: dict[str, datetime] = {}
-    if store._exists(VERSIONS):
-        for version in _rows(store):
-            for name, (_, made) in version.tables.items():
-                time = datetime.fromisoformat(made)
-                oldest[name] = min(oldest.get(name, time), time)
-    second = timedelta(seconds=1)  # of rounding
-    return {
-        name: max(grace, now - oldest[name] + second) if name in oldest else grace
-        for name in state(store)
-    }
+def oldest(store: LanceStore) -> dict[str, datetime]:
+    """When the oldest version of each table was made that a listed state needs."""
+    found: dict[str, datetime] = {}
+    for version in _rows(store):
+        for name, (_, made) in version.tables.items():
+            time = datetime.fromisoformat(made)
+            found[name] = min(found.get(name, time), time)
+    return found
+
+
+def spared(needed: datetime | None, grace: timedelta) -> timedelta:
+    """How old a version of a table must be to be cleaned up, from now.
+
+    Args:
+        needed: When the oldest version was made that is needed; None for none.
+        grace: How long versions stay that nobody needs.
+    """
+    if needed is None:
+        return grace
+    return max(grace, datetime.now(UTC) - needed + MARGIN)
 
 
 def state(store: LanceStore) -> dict[str, Any]:
     """The tables that make up the collection, by name."""
     return {table.name: table for _, table in store._all_tables()}
+
+
+def _tables_now(store: LanceStore, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Version of every table and when it was made; what is known already is not looked up."""
+    found = {}
+    for name, table in state(store).items():
+        number, before = int(table.version), known.get(name)
+        found[name] = before if before and before[0] == number else [number, _made(table, number)]
+    return found
 
 
 def _go(store: LanceStore, version: Version) -> None:
