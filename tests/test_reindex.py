@@ -225,3 +225,19 @@ def test_recognised_texts_are_taken_over(collection, folder, monkeypatch):
     (record,) = [r for r in shadow.store.records() if r.uri.endswith("/r.png")]
     assert record.etag.endswith("ocr=reader")
     assert record.status is AssetStatus.INDEXED
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_from_a_small_encoder_to_the_default_one(folder, collection, monkeypatch):
+    from polyseek.core.config import resolve_settings
+    from polyseek.encode.mini import load
+
+    monkeypatch.setitem(ENCODERS, "mini", lambda: load(resolve_settings()))
+    report, shadow = road.build(collection, "mini")
+    assert (report.assets, report.lost, shadow.manifest.dim) == (4, [], 384)
+    assert 0 < report.comparison.overlap["text"] <= 1
+    road.switch(collection.location, road.generation_name(shadow.manifest))
+    switched = again(collection)
+    assert switched.search("a red picture", mode="dense", modalities=["image"])[0].probability
+    assert first(switched) == "r.png"

@@ -98,7 +98,7 @@ def test_types_of_fields(items):
                 [datetime(2024, 5, 1, 12, tzinfo=UTC)] * 40, pa.timestamp("ns", "Asia/Tokyo")
             ),
             sold=[True, False] * 20,
-            tags=[["a", "b"], None] * 20,
+            tags=[["a", None, "b"], None] * 20,
             brand=pa.array(["x", "y"] * 20).dictionary_encode(),
             deep=[{"lens": {"name": "50mm"}, "iso": 100}] * 40,
             empty=pa.nulls(40),
@@ -116,6 +116,7 @@ def test_types_of_fields(items):
     assert hit.uri == "sku-3"
     assert hit.metadata["seen"] == datetime(2024, 5, 1, 12, tzinfo=UTC)
     assert hit.metadata["deep.lens.name"] == "50mm"
+    assert items.search("id:sku-0")[0].metadata["tags"] == ["a", "b"]
     assert items.search(vector=ROWS[0], filter="holes IS NULL", limit=50).plan[0].rows == 20
 
 
@@ -353,6 +354,11 @@ def test_an_id_that_is_no_address_is_no_word(items):
     items.add_vectors(ROWS[:2], ids=["red", "file:///photos/blue%20car.jpg"])
     assert [hit.uri for hit in items.search("red")] == []
     assert len(items.search("car")) == 1
+
+
+def test_the_doctor_finds_nothing_wrong_with_good_vectors(items):
+    items.add_vectors(ROWS, ids=IDS)
+    assert items.doctor().verdict == "ok"
 
 
 def test_frozen_collections_cannot_be_written(items):

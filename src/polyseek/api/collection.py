@@ -430,6 +430,8 @@ class Collection:
         )
 
     def _failures(self) -> Iterator[Failure]:
+        if not {status for status, _ in self._store.counts()} - {AssetStatus.INDEXED}:
+            return  # of a million assets, each would be looked at
         for record in self._store.records():
             if record.reason:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)

@@ -167,12 +167,13 @@ def drop(location: str) -> list[str]:
 
     own = _own(location)
     with own.writing():
-        serving = own.generations()[-1]
+        history: list[str] = list(own.generations())
+        serving = history[-1]
         own.serve([serving])
         if serving:
             own.clear()
     backend, dropped = plugins.load("store", "lance"), [""] if serving else []
-    for name in _others(location, serving):
+    for name in _others(location, serving, history):
         other = backend.open(generation_at(location, name))
         with other.writing():
             other.clear()
@@ -211,10 +212,11 @@ def _own(location: str) -> Any:
     return own
 
 
-def _others(location: str, serving: str) -> Iterator[str]:
+def _others(location: str, serving: str, history: Sequence[str]) -> list[str]:
+    """Generations that do not answer: those that did, and, where folders can be listed, all."""
     folder = Path(location) / "generations"
-    if folder.is_dir():
-        yield from sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != serving)
+    lying = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return sorted({*history, *lying} - {serving, ""})
 
 
 def _sources(

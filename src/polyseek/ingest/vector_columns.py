@@ -338,8 +338,13 @@ def _list_column(array: pa.Array) -> pa.Array | None:
     if not any(lists(kind) for lists in (is_.is_list, is_.is_large_list, is_.is_fixed_size_list)):
         return None
     inner = kind.value_type
-    kept = _is_text(inner) or is_.is_primitive(inner) or is_.is_null(inner)
-    return array.cast(pa.list_(pa.string())) if kept else None
+    if not (_is_text(inner) or is_.is_primitive(inner) or is_.is_null(inner)):
+        return None
+    texts = array.cast(pa.list_(pa.string()))
+    if not texts.flatten().null_count:
+        return texts
+    kept = [v and [item for item in v if item is not None] for v in texts.to_pylist()]
+    return pa.array(kept, texts.type)
 
 
 def _flattened(name: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from polyseek.core.columns import SegmentColumns
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import FieldType
+from polyseek.core.texts import TECHNICAL
 from polyseek.core.types import Modality, Span, SpanUnit
+from polyseek.core.words import words
 from polyseek.store import layout
 from polyseek.store.inverted import COLUMNS, FIELDS
 from polyseek.store.metadata import load_clashing
@@ -141,13 +143,10 @@ def fill(rows: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
     """Rows with all columns of a table, null where they have none."""
     names = set(rows.column_names)
     arrays = [
-        rows[field.name].combine_chunks()
-        if field.name in names
-        else pa.nulls(len(rows), field.type)
+        _one_array(rows[field.name]) if field.name in names else pa.nulls(len(rows), field.type)
         for field in schema
     ]
-    whole = [a.chunk(0) if isinstance(a, pa.ChunkedArray) else a for a in arrays]
-    return pa.RecordBatch.from_arrays(whole, schema=schema.remove_metadata())
+    return pa.RecordBatch.from_arrays(arrays, schema=schema.remove_metadata())
 
 
 def records(parts: Mapping[Modality, Any], known: pa.Table) -> pa.Table | None:
@@ -207,6 +206,14 @@ def records(parts: Mapping[Modality, Any], known: pa.Table) -> pa.Table | None:
     })  # fmt: skip
 
 
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; not copied where it is one already."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    whole = column.combine_chunks()
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+
+
 def _span_keys(columns: SegmentColumns) -> list[str]:
     assert columns.spans is not None  # noqa: S101 - the caller's case
     return [
@@ -223,25 +230,55 @@ def _fits(kind: FieldType, known: FieldType) -> bool:
 
 
 def _words(columns: SegmentColumns) -> pa.Array:
-    """The words of each segment; an id that is no address has none."""
-    n = len(columns)
+    """The words of each segment, as `words_of` finds them; an id that is no address has none."""
     told = {
-        name: array for name, array in columns.metadata.items()
+        name: array
+        for name, array in sorted(columns.metadata.items())
         if pa.types.is_string(array.type) or pa.types.is_list(array.type)
-    }  # fmt: skip
+    }
     addressed = pc.any(pc.match_substring(columns.uris, "://")).as_py()
-    if not (told or addressed or columns.texts is not None or columns.clashing is not None):
-        return pa.array([_NO_WORDS], pa.string()).take(pa.array(np.zeros(n, np.int32)))
-    texts: Sequence[str | None] = (
-        columns.texts.to_pylist() if columns.texts is not None else [None] * n
-    )
+    if addressed or columns.clashing is not None or "folder" in told:
+        return _words_by_row(columns, told)
+    parts = [columns.texts] if columns.texts is not None else []
+    parts += [array for name, array in told.items() if name not in TECHNICAL]
+    if not parts:
+        return pa.array([_NO_WORDS] * len(columns), pa.string())
+    # Not null: Arrow leaves out rows of which all parts are null.
+    joined = pc.binary_join_element_wise(*map(_words_of_column, parts), " ")
+    whole = pc.binary_join_element_wise("", _packed(joined), "", " ")
+    return pc.if_else(pc.equal(whole, "  "), _NO_WORDS, whole)
+
+
+def _words_of_column(array: pa.Array) -> pa.Array:
+    """The words of each value between blanks; every different text is read once."""
+    if pa.types.is_list(array.type):
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        offsets = pa.array(np.append(0, np.cumsum(lengths)).astype(np.int32))
+        values = _words_of_column(pc.list_flatten(array))
+        return pc.binary_join(pa.ListArray.from_arrays(offsets, values), " ")
+    coded = array.dictionary_encode()
+    known = [" ".join(words(text)) for text in coded.dictionary.to_pylist()]
+    return pc.fill_null(pa.array(known, pa.string()).take(coded.indices), "")
+
+
+def _packed(array: pa.Array) -> pa.Array:
+    """Single blanks only, and none at the ends."""
+    return pc.utf8_trim(pc.replace_substring_regex(array, " +", " "), " ")
+
+
+def _words_by_row(columns: SegmentColumns, told: Mapping[str, pa.Array]) -> pa.Array:
+    """The same where names of files and folders count."""
+    n = len(columns)
+    nothing: Sequence[str | None] = [None] * n
+    texts = nothing if columns.texts is None else columns.texts.to_pylist()
+    clashing = nothing if columns.clashing is None else columns.clashing.to_pylist()
     fields = {name: array.to_pylist() for name, array in told.items()}
-    clashing = columns.clashing.to_pylist() if columns.clashing is not None else [None] * n
     found = []
     for i, (uri, text, other) in enumerate(
         zip(columns.uris.to_pylist(), texts, clashing, strict=True)
     ):
         row = {name: values[i] for name, values in fields.items() if values[i] is not None}
+        row = {k: list(filter(None, v)) if isinstance(v, list) else v for k, v in row.items()}
         address = uri if "://" in uri else ""
         found.append(stored_words(words_of(address, text, {**load_clashing(other), **row})))
     return pa.array(found, pa.string())
