@@ -90,9 +90,7 @@ def _like(term: Any, store: StoreReader) -> Query | None:
         modality=batches[0].modality,
         signals=(),
         label=term,
-        embeddings=Embeddings(
-            shared=_mean(rows.shared[:MAX_PIECES]), tower=_mean(rows.tower[:MAX_PIECES])
-        ),
+        embeddings=Embeddings(shared=rows.shared[:MAX_PIECES], tower=rows.tower[:MAX_PIECES]),
     )
 
 
@@ -125,9 +123,3 @@ def _sparse(given: Any) -> SparseVector:
         return SparseVector.of({int(index): float(weight) for index, weight in given.items()})
     except (TypeError, ValueError) as error:
         raise QueryError(f"the sparse vector cannot be read: {error}") from error
-
-
-def _mean(rows: Floats) -> Floats:
-    total = rows.sum(axis=0, keepdims=True)
-    direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
-    return direction

@@ -23,8 +23,8 @@ class Query:
         modality: Of the signal.
         signals: A text, a picture, or the pieces of a recording; their mean is looked for.
         label: How to show the query: the text itself, or a path.
-        embeddings: One row, where it is known already; the signals are not embedded again. The
-            tower's is empty where only the shared one is known.
+        embeddings: Where they are known already; the signals are not embedded again. The tower's
+            are empty where only the shared ones are known.
         sparse: A sparse vector that is looked for, too.
     """
 

@@ -112,20 +112,27 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
         QueryError: The encoder has no tower for the query's modality.
     """
     if query.embeddings is not None:
-        return query.embeddings
-    if not query.signals or (query.typed and not encoder.info.towers):
+        rows = query.embeddings
+    elif not query.signals or (query.typed and not encoder.info.towers):
         return blind(encoder.info.dim)
+    else:
+        rows = _encoded(query, encoder)
+    return (
+        rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
+    )
+
+
+def _encoded(query: Query, encoder: Encoder) -> Embeddings:
+    """A row for every signal."""
     tower = encoder.info.towers.get(query.modality)
     if tower is None:
         known = ", ".join(sorted(encoder.info.towers))
         raise QueryError(
-            f"encoder '{encoder.info.name}' cannot read {query.modality} queries; it reads {known}"
+            f"encoder '{encoder.info.name}' cannot read {query.modality} queries; it reads "
+            f"{known or 'none'}"
         )
     prepared = [tower.prepare(signal) for signal in query.signals]
-    rows = encoder.encode(query.modality, prepared, role=Role.QUERY)
-    return (
-        rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
-    )
+    return encoder.encode(query.modality, prepared, role=Role.QUERY)
 
 
 def blind(dim: int) -> Embeddings:
