@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from polyseek.core.columns import SegmentColumns, Version
 from polyseek.core.errors import (
     CollectionNotFoundError,
     DimensionError,
@@ -37,8 +36,6 @@ from polyseek.core.types import (
 )
 from polyseek.store import (
     inverted,
-    lance_columns,
-    lance_generations,
     lance_index,
     lance_search,
     lance_text,
@@ -49,6 +46,7 @@ from polyseek.store.batches import join_batches, require_finite, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
 from polyseek.store.lance_files import committing, connect, content_hashes, has_table, writer_lock
+from polyseek.store.lance_whole import WholeCollection
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
 from polyseek.store.resident import Resident
 from polyseek.store.version import VersionWatch
@@ -57,7 +55,7 @@ FORMAT_VERSION = 1
 _URIS_PER_CONDITION = 1000
 
 
-class LanceStore:
+class LanceStore(WholeCollection):
     """See `polyseek.core.protocols.Store`.
 
     Args:
@@ -311,67 +309,6 @@ class LanceStore:
                 lance_index.refresh(table)
         if self._exists(lance_versions.VERSIONS):
             self._table(lance_versions.VERSIONS).optimize(cleanup_older_than=grace)
-
-    @committing
-    def record_assets(self) -> None:
-        """See `polyseek.core.protocols.ColumnStore`."""
-        lance_columns.record(self)
-
-    @committing
-    def upsert_columns(self, chunks: Iterable[SegmentColumns]) -> int:
-        """See `polyseek.core.protocols.ColumnStore`."""
-        return lance_columns.upsert(self, chunks)
-
-    def export(self, condition: Filter | None = None) -> pa.RecordBatchReader:
-        """See `polyseek.core.protocols.ColumnStore`."""
-        with self._reading():
-            return lance_columns.export_rows(self, condition)
-
-    def versions(self) -> Sequence[Version]:
-        """See `polyseek.core.protocols.VersionedStore`."""
-        with self._reading():
-            return lance_versions.versions(self)
-
-    @committing
-    def record_version(self, action: str, detail: Mapping[str, object]) -> None:
-        """See `polyseek.core.protocols.VersionedStore`."""
-        lance_versions.record(self, action, detail)
-
-    def mark(self) -> Version:
-        """See `polyseek.core.protocols.VersionedStore`."""
-        with self._reading():
-            return lance_versions.mark(self)
-
-    def at(self, version: Version) -> LanceStore:
-        """See `polyseek.core.protocols.VersionedStore`."""
-        with self._reading():
-            return lance_versions.at(self, version)
-
-    @committing
-    def restore(self, version: Version) -> None:
-        """See `polyseek.core.protocols.VersionedStore`."""
-        lance_versions.restore(self, version)
-
-    @committing
-    def compact(self, keep: int) -> None:
-        """See `polyseek.core.protocols.VersionedStore`."""
-        lance_versions.compact(self, keep)
-
-    def generations(self) -> Sequence[str]:
-        """See `polyseek.core.protocols.SwitchingStore`."""
-        with self._reading():
-            return lance_generations.history(self)
-
-    @committing
-    def serve(self, generations: Sequence[str]) -> None:
-        """See `polyseek.core.protocols.SwitchingStore`."""
-        lance_generations.serve(self, generations)
-
-    @committing
-    def clear(self) -> None:
-        """See `polyseek.core.protocols.SwitchingStore`."""
-        lance_generations.clear(self)
-        self.tidy(grace=timedelta(minutes=1))
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
