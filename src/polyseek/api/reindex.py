@@ -27,7 +27,7 @@ from polyseek.core.types import AssetRecord, AssetStatus, Manifest, Modality
 
 if TYPE_CHECKING:
     from polyseek.api.collection import Collection
-    from polyseek.evaluate.compare import Comparison
+    from polyseek.evaluate.shadow import Comparison
 
 SAMPLE = 50
 """Queries of each kind that the two indexes are asked."""
@@ -288,7 +288,7 @@ def _missing(
 
 
 def _compared(old: Collection, new: Collection, pairs: Sequence[tuple[Query, str]]) -> Comparison:
-    from polyseek.evaluate.compare import compare
+    from polyseek.evaluate.shadow import compare
 
     def answer(collection: Collection) -> Any:
         return lambda query: collection.search(query, limit=10, show_all=True).hits
