@@ -76,7 +76,7 @@ def _like(term: Any, store: StoreReader) -> Query | None:
     """The query of an ``id:...`` term; None for any other term."""
     if not isinstance(term, str) or not term.startswith(ID_PREFIX):
         return None
-    from polyseek.ingest.several import uri_of
+    from polyseek.ingest.sources.locate import uri_of
 
     name = term.removeprefix(ID_PREFIX)
     batches = store.fetch([name]) or (store.fetch([uri_of(name)]) if name else ())

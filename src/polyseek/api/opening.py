@@ -21,6 +21,7 @@ from polyseek.core.errors import (
     IncompatibleCollectionError,
     StoreError,
 )
+from polyseek.core.objects import scheme_of
 from polyseek.core.protocols import Encoder, SparseEncoder, Store, SwitchingStore
 from polyseek.core.types import (
     EncoderInfo,
@@ -47,7 +48,8 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     """Open a collection, or create it when there is none.
 
     Args:
-        location: Folder of the collection; defaults to ``./.polyseek`` (``POLYSEEK_COLLECTION``).
+        location: Folder of the collection, or ``s3://bucket/path``; defaults to ``./.polyseek``
+            (``POLYSEEK_COLLECTION``).
         encoder: Encoder of a new collection (default ``mini``); for an existing one it must be
             the encoder the collection was made with.
         create: Whether to create a missing collection.
@@ -63,7 +65,8 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         IncompatibleCollectionError: It was made with another encoder or a newer format.
     """
     settings = settings or resolve_settings()
-    where = str(Path(location or settings.collection).expanduser())
+    where = str(location or settings.collection)
+    where = where if scheme_of(where) else str(Path(where).expanduser())
     backend = plugins.load("store", "lance")
     try:
         store = open_serving(backend, where, resident=resident)

@@ -25,19 +25,10 @@ from polyseek.core.filters import And, Filter, Not, Words
 from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, Terms
 from polyseek.core.protocols import SparseEncoder, StoreReader
 from polyseek.core.sparse import SparseVector
-from polyseek.core.tuning import Numbers
+from polyseek.core.tuning import Numbers, WordEvidence
 from polyseek.core.types import Role
 from polyseek.core.words import TextQuery, read_text_query
 from polyseek.search.fuse import reciprocal_rank
-
-WEIGHT = 0.5
-"""Of a unit of BM25 in the logarithm of the odds, when all words are there."""
-
-SHARE_POWER = 2
-"""How fast evidence fades with the share of the words that are there; benchmarks/hybrid.py."""
-
-ALL_WORDS = 0.5
-"""Probability that a segment with every word of the query is relevant for that alone."""
 
 DEPTH = 300
 """Segments looked at by their words: more than by their vectors, which all segments have."""
@@ -84,7 +75,12 @@ class WordSearch:
         return replace(whole, hits=list(known.values()))
 
     def reorder(
-        self, hits: Sequence[Hit], probabilities: Numbers | None, *, near: int
+        self,
+        hits: Sequence[Hit],
+        probabilities: Numbers | None,
+        *,
+        near: int,
+        evidence: WordEvidence,
     ) -> tuple[Sequence[Hit], Numbers | None]:
         """Hits with their probabilities, best first, after what words and sparse vectors say.
 
@@ -94,12 +90,13 @@ class WordSearch:
             hits: As `candidates` gives them.
             probabilities: By their vectors; None where nothing is calibrated.
             near: How many of the hits were found by their vectors, best first.
+            evidence: How much words add.
         """
         if self.alone:
             return hits, None
         after = probabilities
         if probabilities is not None and self.terms:
-            after = add_evidence(probabilities, hits)
+            after = add_evidence(probabilities, hits, evidence)
             order = np.argsort(-after, kind="stable")
             hits, after = [hits[i] for i in order.tolist()], after[order]
         if self.sparse is None and (after is not None or not self.terms):
@@ -168,20 +165,17 @@ def read_all_words(
     return [replace(words, condition=condition) for words in read]
 
 
-def add_evidence(probabilities: Numbers, hits: Sequence[Hit]) -> Numbers:
+def add_evidence(probabilities: Numbers, hits: Sequence[Hit], evidence: WordEvidence) -> Numbers:
     """``(n,)`` probabilities after what each hit's words say; never lower.
 
     Args:
         probabilities: ``(n,)`` by their vectors.
         hits: n hits.
+        evidence: How much words add.
     """
     scores = np.array([hit.text_score or 0.0 for hit in hits])
     shares = np.array([hit.text_share or 0.0 for hit in hits])
-    odds = np.exp(np.minimum(WEIGHT * scores * shares**SHARE_POWER, 50.0))
-    added = probabilities * odds / (1 - probabilities + probabilities * odds)
-    whole = np.where(shares == 1, ALL_WORDS, 0.0)
-    after: Numbers = 1 - (1 - added) * (1 - whole)
-    return np.where(scores > 0, after, probabilities)
+    return evidence.added(probabilities, scores, shares)
 
 
 def _best(hits: Sequence[Hit], signal: str) -> list[Hit]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from time import perf_counter
-
-import numpy as np
 
 from polyseek.core.config import SearchMode, SearchOptions
 from polyseek.core.errors import QueryError
@@ -15,11 +14,12 @@ from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, T
 from polyseek.core.protocols import Encoder, SparseEncoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Defaults, Numbers
-from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role
+from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, pool
+from polyseek.search.embed import embed
 from polyseek.search.fuse import by_probability, reciprocal_rank
-from polyseek.search.group import asset_key, assets_first, by_asset
+from polyseek.search.group import assets_first, by_asset
 from polyseek.search.hybrid import WordSearch, read_all_words
 from polyseek.search.results import PlanStep, Preview, Results
 
@@ -42,6 +42,7 @@ def search(
     options: SearchOptions,
     defaults: Defaults | None = None,
     sparse: SparseEncoder | None = None,
+    embeddings: Sequence[Embeddings] | None = None,
     preview: Preview | None = None,
 ) -> Results:
     """Rank a collection's segments for a query.
@@ -56,6 +57,7 @@ def search(
         options: Limit, target modalities, filter and least probability.
         defaults: Calibrations that ship with the encoder.
         sparse: The collection's sparse encoder; None for none.
+        embeddings: Of each term, where they are known; otherwise the encoder makes them.
         preview: Passed on to the results.
 
     Raises:
@@ -68,7 +70,8 @@ def search(
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
     words = read_all_words(whole, condition, options.mode, sparse)
-    embeddings = [embed(word.query, encoder) for word in words]
+    if embeddings is None:
+        embeddings = [embed(word.query, encoder) for word in words]
     if not any(
         e.shared.any() or w.terms or w.sparse for e, w in zip(embeddings, words, strict=True)
     ):
@@ -105,53 +108,11 @@ def search(
     )
 
 
-def embed(query: Query, encoder: Encoder) -> Embeddings:
-    """Both embeddings of a query, one row each.
-
-    Raises:
-        QueryError: The encoder has no tower for the query's modality.
-    """
-    if query.embeddings is not None:
-        rows = query.embeddings
-    elif not query.signals or (query.typed and not encoder.info.towers):
-        return blind(encoder.info.dim)
-    else:
-        rows = _encoded(query, encoder)
-    return (
-        rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
-    )
-
-
-def _encoded(query: Query, encoder: Encoder) -> Embeddings:
-    """A row for every signal."""
-    tower = encoder.info.towers.get(query.modality)
-    if tower is None:
-        known = ", ".join(sorted(encoder.info.towers))
-        raise QueryError(
-            f"encoder '{encoder.info.name}' cannot read {query.modality} queries; it reads "
-            f"{known or 'none'}"
-        )
-    prepared = [tower.prepare(signal) for signal in query.signals]
-    return encoder.encode(query.modality, prepared, role=Role.QUERY)
-
-
-def blind(dim: int) -> Embeddings:
-    """Of a query that has no embedding, only words or a sparse vector: it has no direction."""
-    return Embeddings(shared=np.zeros((1, dim), np.float32), tower=np.zeros((1, 0), np.float32))
-
-
 def _unread(query: Composition) -> QueryError:
     return QueryError(
         f"nothing reads '{query.label}': the collection's vectors were made elsewhere. Search with "
         "a vector, words or an id:..., or attach the encoder that made them (--query-encoder)"
     )
-
-
-def _mean(rows: Floats) -> Floats:
-    """``(1, dim)`` unit-length mean direction of n rows."""
-    total = rows.sum(axis=0, keepdims=True)
-    direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
-    return direction
 
 
 def coverage(counts: AssetCounts) -> Coverage:
@@ -269,12 +230,14 @@ def _retrieve(
         # One long recording may fill the list: look deeper until there are enough assets.
         if len(near.hits) < wanted or wanted >= MAX_CANDIDATES:
             break
-        if len(set(map(asset_key, near.hits))) >= options.limit:
+        if len({hit.item for hit in near.hits}) >= options.limit:
             break
         wanted *= 4
     candidates = words.candidates(store, request, near)
     probabilities = calibrator.probabilities(pair, vector, candidates)
-    hits, probabilities = words.reorder(candidates.hits, probabilities, near=len(near.hits))
+    hits, probabilities = words.reorder(
+        candidates.hits, probabilities, near=len(near.hits), evidence=calibrator.words
+    )
     calibration = calibrator.calibration(pair)
     return _Ranking(
         hits=hits,
@@ -318,7 +281,7 @@ def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[H
                 "probabilities; run 'polyseek tune', or leave out the least probability"
             )
         split = [assets_first(ranking.hits) for ranking in rankings]
-        best = reciprocal_rank([first for first, _ in split], key=asset_key)
+        best = reciprocal_rank([first for first, _ in split], key=attrgetter("item"))
         others = [hit for _, rest in split for hit in rest]
         return by_asset([*best, *others], limit=options.limit), any(r.matches for r in rankings)
     hits, probabilities = by_probability(calibrated)

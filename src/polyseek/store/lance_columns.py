@@ -38,7 +38,7 @@ def record(store: LanceStore) -> None:
     found = rows.records(parts, assets.to_arrow())
     if found is not None:
         merge = assets.merge_insert("uri").when_matched_update_all().when_not_matched_insert_all()
-        merge.execute(found)
+        merge.execute(pa.Table.from_batches([rows.fill(found, assets.schema)]))
 
 
 def export_rows(store: LanceStore, condition: Filter | None) -> pa.RecordBatchReader:

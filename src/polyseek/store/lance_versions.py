@@ -22,7 +22,6 @@ from polyseek.core.columns import Version
 from polyseek.core.errors import StoreError
 from polyseek.store import layout
 from polyseek.store.metadata import ClashLog
-from polyseek.store.version import VersionWatch
 
 if TYPE_CHECKING:
     from polyseek.store.lance import LanceStore
@@ -83,7 +82,7 @@ def at(store: LanceStore, version: Version) -> LanceStore:
     frozen._tables = {}
     frozen._resident = {} if store._resident is not None else None
     frozen._counted = frozen._tuning = None
-    frozen._versions, frozen._clashes = VersionWatch(), ClashLog()
+    frozen._clashes = ClashLog()
     for name, (number, _) in version.tables.items():
         table = store._database.open_table(name)
         try:

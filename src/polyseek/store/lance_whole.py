@@ -11,7 +11,7 @@ import pyarrow as pa
 from polyseek.core.columns import SegmentColumns, Version
 from polyseek.core.filters import Filter
 from polyseek.store import lance_columns, lance_generations, lance_versions
-from polyseek.store.lance_files import committing
+from polyseek.store.places import Place, committing
 
 if TYPE_CHECKING:
     from polyseek.store.lance import LanceStore
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class WholeCollection:
     """The half of `polyseek.store.lance.LanceStore` that its protocols add to a plain store."""
 
+    place: Place
     location: str
 
     @property
