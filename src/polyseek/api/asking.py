@@ -28,8 +28,8 @@ def ask(
     vector: Any = None,
     sparse: Any = None,
     offline: bool,
-) -> Query | Composition:
-    """The query that a term, a vector, or both stand for.
+) -> Query | Composition | None:
+    """The query that a term, a vector, or both stand for; None where there is neither.
 
     Args:
         given: A term, several together, a vector, ``id:...``, or None.
@@ -45,7 +45,7 @@ def ask(
     if isinstance(given, np.ndarray | list | tuple) and vector is None:
         given, vector = None, given
     if given is None and vector is None and sparse is None:
-        raise QueryError("nothing to look for; give a text, a path, a vector or an id:...")
+        return None
     if isinstance(given, ComposedQuery):
         if vector is not None or sparse is not None:
             raise QueryError("a vector is looked for alone or with one text, not with more terms")

@@ -9,28 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyseek.api import vectors, versions
-from polyseek.api.asking import ask
-from polyseek.api.composing import ComposedQuery
+from polyseek.api.composing import ComposedQuery, read_file
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
 from polyseek.api.reindex import what_was_indexed
+from polyseek.api.retrievers import SavedRetrievers
+from polyseek.api.searching import Searcher
 from polyseek.api.tuner import Tuner
 from polyseek.api.vectors import ImportReport
 from polyseek.api.watching import watch
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.columns import Version, VersionName
-from polyseek.core.config import ImportOptions, IndexOptions, SearchOptions, Settings
-from polyseek.core.errors import (
-    AssetError,
-    ConfigError,
-    IncompatibleCollectionError,
-    SourceNotFoundError,
-)
+from polyseek.core.config import ImportOptions, IndexOptions, Settings
+from polyseek.core.errors import IncompatibleCollectionError, SourceNotFoundError
 from polyseek.core.filters import FieldType
-from polyseek.core.hits import Clip, Hit, Query
+from polyseek.core.hits import Clip, Hit
 from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
+from polyseek.core.retriever import Retriever
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
@@ -38,10 +35,12 @@ from polyseek.core.types import (
     Modality,
     Prepare,
     by_modality,
+    exactly,
 )
 from polyseek.encode.external import NAME as EXTERNAL
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.evaluate.runs import Run
+from polyseek.learn.fusion import Fitted
 from polyseek.search.results import Results
 
 if TYPE_CHECKING:
@@ -101,6 +100,10 @@ class Collection:
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
         self._tuner = Tuner(store=store, encoder=encoder, defaults=self._defaults)
+        self._searcher = Searcher(
+            store=store, encoder=encoder, settings=settings, defaults=self._defaults,
+            sparse=sparse, preview=clip,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
@@ -312,18 +315,22 @@ class Collection:
         """Forget all but the last versions and reclaim their space; those that are left."""
         return versions.compact(self._store, keep, location=self.location)
 
-    def search(
+    def search(  # noqa: PLR0913 - a keyword for each thing that a user may ask
         self,
-        query: str | Path | ComposedQuery | Any = None,
+        query: str | Path | ComposedQuery | Any | None = None,
         *,
         vector: Any = None,
         sparse: Any = None,
-        limit: int = 10,
+        limit: int | None = None,
         modalities: Sequence[str] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
         min_probability: float | None = None,
-        show_all: bool = False,
-        mode: str = "hybrid",
+        show_all: bool | None = None,
+        mode: str | None = None,
+        like: Sequence[str | Path] = (),
+        unlike: Sequence[str | Path] = (),
+        retriever: str | Path | Retriever | None = None,
+        **more: Any,
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
 
@@ -331,10 +338,11 @@ class Collection:
             query: A text, a path or URL of a media file, or a PIL image. A string is a path when
                 it names an existing file, contains a slash or ends like a media file;
                 ``text:...`` forces text, and ``id:...`` is what is like an asset of the
-                collection. `polyseek.query` makes one of several terms.
+                collection. `polyseek.query` makes one of several terms. None for nothing but a
+                vector, or more like the examples.
             vector: ``(dim,)`` numbers in the shared space; with a text, its words count too.
             sparse: A sparse vector that is looked for too: `SparseVector`, or weights by index.
-            limit: Number of hits.
+            limit: Number of hits (10).
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
             min_probability: Leave out hits that are less probable than this.
@@ -342,6 +350,12 @@ class Collection:
             mode: ``"hybrid"`` compares embeddings and, for a text, words; ``"dense"`` or ``"text"``
                 one of them alone. A text may have ``"phrases"``, ``-exclusions`` and ``fuzzy~``
                 words.
+            like: Earlier hits that are right: ids of segments, or paths or uris of assets.
+            unlike: Earlier hits that are not.
+            retriever: The stages of the search: the name of a saved one, or a file.
+            more: ``collapse`` lists near-duplicates with the better hit, ``diverse`` (0 to 0.9)
+                prefers hits that differ from those above, ``moments`` is the number of further
+                places shown in an asset (3), ``explain`` says why each hit was found.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -349,29 +363,45 @@ class Collection:
 
         Raises:
             QueryError: The query cannot be read or the options are wrong.
+            ConfigError: There is no such retriever, or an option is unknown or out of range.
         """
-        from polyseek.core.filters import check, parse
-        from polyseek.search.pipeline import search
-
-        only = modalities_of(modalities)
-        if filter is not None:
-            check(parse(filter), self.fields())
-        return search(
-            ask(query, self._store, vector=vector, sparse=sparse, offline=self._settings.offline),
-            encoder=self._encoder,
-            store=self._store,
-            options=SearchOptions(
-                limit=limit,
-                modalities=only,
-                filter=filter,
-                min_probability=min_probability,
-                show_all=show_all,
-                mode=mode_of(mode),
-            ),
-            defaults=self._defaults,
-            sparse=self._sparse,
-            preview=clip,
+        return self._searcher.search(
+            query,
+            vector=vector,
+            sparse=sparse,
+            limit=limit,
+            modalities=modalities,
+            filter=filter,
+            min_probability=min_probability,
+            show_all=show_all,
+            mode=mode,
+            like=like,
+            unlike=unlike,
+            retriever=retriever,
+            **more,
         )
+
+    def learn_fusion(
+        self, pairs: str | Path, *, progress: ProgressCallback | None = None
+    ) -> Fitted:
+        """Learn the reranker ``fusion`` from pairs of queries and assets; refused when not better.
+
+        Args:
+            pairs: A table of queries and assets, TREC qrels or a folder in BEIR's layout.
+            progress: Called with every query.
+
+        Raises:
+            ConfigError: The pairs cannot be read, or too few of them can be used.
+            CollectionBusyError: Another process is writing to the collection.
+        """
+        from polyseek.api.fusing import learn
+
+        return learn(pairs, self._store, self._searcher.candidates, progress=progress)
+
+    @property
+    def retrievers(self) -> SavedRetrievers:
+        """Retrievers saved in the collection: `list`, `save` and `remove`."""
+        return SavedRetrievers(self._store)
 
     def tune(
         self,
@@ -476,7 +506,7 @@ class Collection:
                 encoder=self._encoder,
                 scale=Calibrator(defaults=self._defaults, tuning=tuning),
                 bank=self._tuner.bank(brief=True) if reads else None,
-                read=read_asset,
+                read=read_file,
                 progress=progress,
             )
 
@@ -497,7 +527,7 @@ class Collection:
         manifest = self._store.manifest
         return Status(
             location=self.location,
-            encoder=f"{manifest.encoder}@{manifest.revision}",
+            encoder=exactly(manifest.encoder, manifest.revision),
             assets=assets,
             modalities=by_modality(counts),
             failures=list(self._failures()),
@@ -514,16 +544,6 @@ class Collection:
 def _at_or_below(uri: str, known: Sequence[str]) -> list[str]:
     uri = uri.rstrip("/")
     return [u for u in known if u == uri or u.startswith(uri + "/")]
-
-
-def read_asset(uri: str) -> Query | None:
-    """What an asset holds, as a query; None when it cannot be read any more."""
-    from polyseek.ingest.term import query_of
-
-    try:
-        return query_of(uri)
-    except (AssetError, ConfigError):
-        return None
 
 
 def clip(hit: Hit) -> Clip | None:

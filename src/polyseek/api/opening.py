@@ -27,6 +27,7 @@ from polyseek.core.types import (
     EncoderInfo,
     Manifest,
 )
+from polyseek.encode import names
 from polyseek.encode.external import NAME as EXTERNAL
 from polyseek.encode.external import ExternalEncoder
 
@@ -50,8 +51,9 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     Args:
         location: Folder of the collection, or ``s3://bucket/path``; defaults to ``./.polyseek``
             (``POLYSEEK_COLLECTION``).
-        encoder: Encoder of a new collection (default ``mini``); for an existing one it must be
-            the encoder the collection was made with.
+        encoder: Encoder of a new collection (default ``mini``): a name of `polyseek models`,
+            ``hf:owner/repository[@revision]``, or a model's folder. For an existing one it must
+            be the encoder the collection was made with.
         create: Whether to create a missing collection.
         resident: Search a copy in memory (for long-lived processes) instead of asking the store.
         settings: Defaults to `polyseek.toml` and the environment.
@@ -75,12 +77,12 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
             raise
         _create(backend, where, _new(encoder or DEFAULT_ENCODER, sparse, settings))
         store = backend.open(where, resident=resident)
-    _demand(where, "encoder", encoder, store.manifest.encoder)
+    name = _wanted(where, store.manifest.encoder, encoder)
     _demand(where, "sparse encoder", sparse, store.manifest.sparse and store.manifest.sparse[0])
     opened = Collection(
         where,
         store=store,
-        encoder=encoder_of(where, store.manifest, settings, query_encoder=query_encoder),
+        encoder=encoder_of(where, store.manifest, settings, name=name, query_encoder=query_encoder),
         settings=settings,
         sparse=_sparse_of(where, store.manifest, settings),
     )
@@ -111,7 +113,12 @@ def _demand(where: str, role: str, asked: str | None, made: str | None) -> None:
 
 
 def encoder_of(
-    where: str, manifest: Manifest, settings: Settings, *, query_encoder: str | None = None
+    where: str,
+    manifest: Manifest,
+    settings: Settings,
+    *,
+    name: str | None = None,
+    query_encoder: str | None = None,
 ) -> Encoder:
     """The encoder that a collection was made with.
 
@@ -120,14 +127,14 @@ def encoder_of(
         ConfigError: A query encoder is given, and the collection has a whole one.
     """
     if manifest.encoder == EXTERNAL:
-        name = query_encoder or manifest.query_encoder
-        return ExternalEncoder(manifest.dim, load_encoder(name, settings) if name else None)
+        reads = query_encoder or manifest.query_encoder
+        return ExternalEncoder(manifest.dim, load_encoder(reads, settings) if reads else None)
     if query_encoder is not None:
         raise ConfigError(
             f"{where}: made with encoder '{manifest.encoder}', which reads queries itself; leave "
             "--query-encoder out"
         )
-    chosen = load_encoder(manifest.encoder, settings)
+    chosen = load_encoder(name or manifest.encoder, settings)
     check_manifest(where, manifest, chosen.info)
     return chosen
 
@@ -226,6 +233,18 @@ def open_external(
     return opened
 
 
+def _wanted(where: str, recorded: str, given: str | None) -> str:
+    """The name that opens a collection's encoder: its own, or where its folder is now."""
+    if given is None or names.same(given, recorded):
+        return recorded
+    if names.is_path(given) and names.is_path(recorded):
+        return given  # the same files elsewhere are the same encoder: their checksums decide
+    raise IncompatibleCollectionError(
+        f"{where}: made with encoder '{recorded}', not '{given}'; leave the encoder out, "
+        "or index into another collection with -c"
+    )
+
+
 def open_or_create(
     location: str | Path | None, manifest: Manifest, *, settings: Settings, resident: bool
 ) -> Collection:
@@ -293,9 +312,8 @@ def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
 
 
 def load_encoder(name: str, settings: Settings) -> Encoder:
-    """The registered encoder of this name."""
-    load: Callable[[Settings], Encoder] = plugins.load("encoder", name)
-    return load(settings)
+    """The encoder of this name; see `polyseek.encode.names`."""
+    return names.load(name, settings)
 
 
 def load_sparse_encoder(name: str, settings: Settings) -> SparseEncoder:

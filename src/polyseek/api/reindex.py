@@ -298,7 +298,7 @@ def _compared(old: Collection, new: Collection, pairs: Sequence[tuple[Query, str
 
 def _queries(old: Collection, new: Collection) -> Iterator[Query]:
     """Generic or the collection's own text queries, and files of the collection itself."""
-    from polyseek.api.collection import read_asset
+    from polyseek.api.composing import read_file
     from polyseek.learn.bank import generic_queries
 
     both = old.reads & new.reads
@@ -311,7 +311,7 @@ def _queries(old: Collection, new: Collection) -> Iterator[Query]:
         sample = old.store.sample(modality, SAMPLE)
         uris = {segment.asset_uri for segment in sample.segments} if sample else ()
         for uri in sorted(uris):
-            query = read_asset(uri)
+            query = read_file(uri)
             if query is not None:
                 yield query
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from polyseek.cli import exits, models
+from polyseek.cli import exits, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.cli.reindex import reindex
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models.app, name="models")
+app.add_typer(retrievers.app, name="retrievers")
 app.command()(fields)
 app.command("import")(import_)
 app.command()(export)
@@ -78,7 +79,12 @@ def index(
     *,
     collection: CollectionOption = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Encoder of a new collection (default: mini).")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoder of a new collection (default: mini): a name of 'polyseek models', "
+            "hf:owner/repository, or a model's folder.",
+        ),
     ] = None,
     sparse: Annotated[
         str | None, typer.Option(metavar="NAME", help="Sparse encoder of a new collection.")
@@ -177,7 +183,9 @@ def search(
     ] = None,
     *,
     collection: CollectionOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Number of hits.")] = 10,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-k", min=1, help="Number of hits (default: 10).")
+    ] = None,
     modality: Annotated[
         str | None, typer.Option(metavar="LIST", help="What to search, e.g. image,text.")
     ] = None,
@@ -213,6 +221,31 @@ def search(
         typer.Option(metavar="NAME", help="Reads queries where vectors were made elsewhere."),
     ] = None,
     at: AtOption = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|PATH", help="More like this earlier hit; repeatable."),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|PATH", help="Less like this earlier hit; repeatable."),
+    ] = None,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="List near-duplicates with the better hit.")
+    ] = False,
+    diverse: Annotated[
+        float | None,
+        typer.Option(
+            metavar="W", min=0, max=0.9, help="Prefer hits that differ from those above (try 0.5)."
+        ),
+    ] = None,
+    moments: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Further places shown in an asset (default: 3)."),
+    ] = None,
+    retriever: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Stages to search with (polyseek retrievers)."),
+    ] = None,
     as_json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
     grid: Annotated[
@@ -220,7 +253,7 @@ def search(
         typer.Option(metavar="FILE", help="Write a contact sheet (HTML with thumbnails)."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show how each modality was searched.")
+        bool, typer.Option("--explain", help="Show how it was searched and why each hit is there.")
     ] = False,
 ) -> None:
     """Search with a text, a picture, a sound, a video or a document."""
@@ -239,8 +272,15 @@ def search(
             modalities=[name.strip() for name in modality.split(",")] if modality else (),
             filter=condition,
             min_probability=min_probability,
-            show_all=show_all,
+            show_all=show_all or None,
             mode=_mode(hybrid=hybrid, dense=dense, text=text),
+            like=like or (),
+            unlike=unlike or (),
+            retriever=retriever,
+            collapse=collapse or None,
+            diverse=diverse,
+            moments=moments,
+            explain=explain,
         )
     if grid:
         _write_grid(grid, results)
@@ -348,11 +388,11 @@ def demo(
     return run(folder, to=to)
 
 
-def _mode(**flags: bool) -> str:
+def _mode(**flags: bool) -> str | None:
     chosen = [name for name, given in flags.items() if given]
     if len(chosen) > 1:
         raise ConfigError(f"--{' and --'.join(chosen)} exclude each other; give one of them")
-    return chosen[0] if chosen else "hybrid"
+    return chosen[0] if chosen else None
 
 
 def _print_json(value: dict[str, Any]) -> None:

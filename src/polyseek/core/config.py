@@ -7,13 +7,13 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
 
 from polyseek.core.errors import ConfigError
+from polyseek.core.retriever import Retriever, SearchMode
 from polyseek.core.types import Modality
 
 CONFIG_FILE = "polyseek.toml"
@@ -29,12 +29,18 @@ class Settings:
         offline: Never reach the network (``POLYSEEK_OFFLINE=1``).
         collection: Default collection (``POLYSEEK_COLLECTION``).
         threads: Inference threads; 0 for all cores (``POLYSEEK_THREADS``).
+        device: Where torch models run: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto`` for the
+            best there is (``POLYSEEK_DEVICE``).
+        allow_noncommercial: Allow models whose licence forbids commercial use
+            (``POLYSEEK_ALLOW_NONCOMMERCIAL=1``).
     """
 
     home: Path = field(default_factory=lambda: user_cache_path("polyseek", appauthor=False))
     offline: bool = False
     collection: str = ".polyseek"
     threads: int = 0
+    device: str = "auto"
+    allow_noncommercial: bool = False
 
     @property
     def models(self) -> Path:
@@ -113,19 +119,6 @@ class ImportOptions:
     rows: Path | None = None
 
 
-class SearchMode(StrEnum):
-    """What a search for a text compares."""
-
-    HYBRID = "hybrid"
-    """Embeddings and words."""
-
-    DENSE = "dense"
-    """Embeddings alone."""
-
-    TEXT = "text"
-    """Words alone."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
     """What a search returns.
@@ -139,6 +132,8 @@ class SearchOptions:
             probable than its best hit.
         show_all: Show the nearest hits, however improbable.
         mode: What is compared; words only take part in a search for a text.
+        explain: Say why each hit was found, which takes longer.
+        retriever: The stages; what it says of the above was the caller's default.
     """
 
     limit: int = 10
@@ -147,6 +142,8 @@ class SearchOptions:
     min_probability: float | None = None
     show_all: bool = False
     mode: SearchMode = SearchMode.HYBRID
+    explain: bool = False
+    retriever: Retriever = field(default_factory=Retriever)
 
 
 def resolve_settings(
@@ -172,7 +169,14 @@ def resolve_settings(
     return replace(Settings(), **given)
 
 
-_TYPES = {"home": Path, "offline": bool, "collection": str, "threads": int}
+_TYPES = {
+    "home": Path,
+    "offline": bool,
+    "collection": str,
+    "threads": int,
+    "device": str,
+    "allow_noncommercial": bool,
+}
 assert set(_TYPES) == {f.name for f in fields(Settings)}  # noqa: S101 - guards the table above
 
 

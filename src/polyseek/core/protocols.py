@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from polyseek.core.columns import SegmentColumns, Version
+from polyseek.core.config import Settings
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType, Filter
-from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
+from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
+from polyseek.core.model_files import ModelFiles
+from polyseek.core.reranking import Candidate, Question
 from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
 from polyseek.core.types import (
@@ -32,6 +36,7 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Sound,
+    Space,
     Utterance,
 )
 
@@ -178,6 +183,46 @@ class SparseEncoder(Protocol):
         ...
 
 
+class EncoderFamily(Protocol):
+    """Reads one kind of model, by name: ``--encoder ./folder`` or ``hf:owner/repository``."""
+
+    name: str
+    """As it is registered, and as in ``NAME:./folder``."""
+
+    def wanted(self, names: Sequence[str]) -> Sequence[str]:
+        """Which of a model's files it needs; none where the model is of another family."""
+        ...
+
+    def look(self, folder: Path) -> None:
+        """Refuse a model by its small files, before its weights are fetched.
+
+        Raises:
+            EncoderError: It cannot be used.
+            MissingExtraError: What runs it is not installed.
+        """
+        ...
+
+    def load(self, files: ModelFiles, settings: Settings) -> Encoder:
+        """The encoder. Raises as `look` does."""
+        ...
+
+
+@runtime_checkable
+class PatchEncoder(Encoder, Protocol):
+    """An encoder that also knows where in a picture something is, and what single words look like.
+
+    Both are compared by cosine.
+    """
+
+    def patches(self, picture: Prepared) -> Floats:
+        """``(side * side, dim)`` unit-length embeddings of parts of a picture, row by row."""
+        ...
+
+    def words(self, text: str) -> tuple[Floats, Floats]:
+        """``(w, dim)`` unit-length embeddings of the known words of a text; ``(w,)`` weights."""
+        ...
+
+
 class ScoreScale(Protocol):
     """How a search makes the scores of different pairs of modalities comparable."""
 
@@ -191,6 +236,30 @@ class ScoreScale(Protocol):
 
     def probabilities(self, pair: Pair, vector: Floats, candidates: Candidates) -> Numbers | None:
         """``(n,)`` probability of relevance of each candidate; None without a calibration."""
+        ...
+
+
+class Reranker(Protocol):
+    """Scores the best hits of a search anew. Plug-ins are called with a `RerankSetup`.
+
+    It runs in a thread of its own and may be abandoned there when its time is up.
+    """
+
+    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterable[float]:
+        """A finite number for each candidate, in order; higher is better.
+
+        Given one by one, what is there counts when time is up. Whatever it raises, the search goes
+        on with the order it had.
+        """
+        ...
+
+
+@runtime_checkable
+class Locator(Reranker, Protocol):
+    """A reranker that can also say where in a picture it found what was asked for."""
+
+    def where(self, question: Question, hit: Hit) -> Floats | None:
+        """``(rows, columns)`` how well each part fits; None where that is not known."""
         ...
 
 
@@ -234,9 +303,18 @@ class StoreReader(Protocol):
         """
         ...
 
+    def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
+        """``(n, dim)`` embeddings of these segments in one space; NaN for those that are gone."""
+        ...
+
     @property
     def tuning(self) -> Tuning | None:
         """What was fitted to this collection; None when nothing was."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Texts kept with the collection by name, such as saved retrievers."""
         ...
 
     def search(self, request: Retrieval) -> Candidates:
@@ -299,6 +377,10 @@ class StoreWriter(Protocol):
 
     def save_tuning(self, tuning: Tuning) -> None:
         """Replace what was fitted to this collection, in one commit."""
+        ...
+
+    def save_note(self, name: str, text: str | None) -> None:
+        """Keep a text with the collection, or forget it, in one commit."""
         ...
 
     def optimize(self) -> None:

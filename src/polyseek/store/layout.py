@@ -46,6 +46,7 @@ HUB_COLUMN = {modality: f"hub_{modality}" for modality in Modality}
 """Hub bias by modality of the query; null where not known."""
 
 TUNING = "tuning"
+NOTES = "notes"
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 """With it, two writers that insert the same row conflict, and the later one updates it instead."""
 

@@ -10,8 +10,9 @@ The suites need pytest and are imported by module::
             return MyStore.create(str(tmp_path / "collection"), manifest)
 
 Likewise `polyseek.testing.source.SourceConformance`, `polyseek.testing.decoder.DecoderConformance`,
-`polyseek.testing.segmenter.SegmenterConformance`, `polyseek.testing.encoder.EncoderConformance` and
-`polyseek.testing.sparse_encoder.SparseEncoderConformance`.
+`polyseek.testing.segmenter.SegmenterConformance`, `polyseek.testing.encoder.EncoderConformance`,
+`polyseek.testing.sparse_encoder.SparseEncoderConformance` and
+`polyseek.testing.reranker.RerankerConformance`.
 """
 
 import sys
@@ -26,6 +27,14 @@ if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(
         *(
             f"{__name__}.{suite}"
-            for suite in ("store", "source", "decoder", "segmenter", "encoder", "sparse_encoder")
+            for suite in (
+                "store",
+                "source",
+                "decoder",
+                "segmenter",
+                "encoder",
+                "sparse_encoder",
+                "reranker",
+            )
         )
     )
