@@ -94,7 +94,7 @@ def pool(
 
 def compared(embeddings: Embeddings, pair: Pair) -> tuple[Floats, Space]:
     """The row of a query that its own kind, or another, is compared with, and in which space."""
-    if pair[0] is pair[1]:
+    if pair[0] is pair[1] and embeddings.tower.size:
         return embeddings.tower[0], Space.TOWER
     return embeddings.shared[0], Space.SHARED
 
