@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyseek.api import retrievers
+from polyseek.api.asking import ask
 from polyseek.api.composing import ComposedQuery, read, read_file
 from polyseek.api.fusing import DEPTH, Recorder
 from polyseek.api.options import group_of, modalities_of, mode_of
@@ -16,7 +17,7 @@ from polyseek.core import plugins
 from polyseek.core.config import Group, SearchOptions, Settings
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
-from polyseek.core.protocols import Encoder, Reranker, StoreReader
+from polyseek.core.protocols import Encoder, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reranking import Candidate, RerankSetup
 from polyseek.core.retriever import Rerank, Retriever
 from polyseek.core.tuning import Defaults
@@ -41,16 +42,19 @@ class Searcher:
         encoder: Encoder,
         settings: Settings,
         defaults: Defaults | None,
+        sparse: SparseEncoder | None,
         preview: Preview,
     ) -> None:
         self._store, self._encoder, self._settings = store, encoder, settings
-        self._defaults, self._preview = defaults, preview
+        self._defaults, self._sparse, self._preview = defaults, sparse, preview
         self._rerankers: dict[str, tuple[str, Reranker]] = {}
 
     def search(
         self,
         query: str | Path | ComposedQuery | Any | None,
         *,
+        vector: Any = None,
+        sparse: Any = None,
         like: Sequence[str | Path] = (),
         unlike: Sequence[str | Path] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
@@ -65,7 +69,9 @@ class Searcher:
         options = self._options(retriever, {**given, "filter": filter})
         if filter is not None:
             check(parse(filter), self._store.fields())
-        asked = None if query is None else read(query, offline=self._settings.offline)
+        asked = ask(
+            query, self._store, vector=vector, sparse=sparse, offline=self._settings.offline
+        )
         names = [[_example(one) for one in examples] for examples in (like, unlike)]
         return search(
             with_feedback(asked, self._store, like=names[0], unlike=names[1]),
@@ -74,6 +80,7 @@ class Searcher:
             options=options,
             defaults=self._defaults,
             rerankers=self._loaded(options.retriever),
+            sparse=self._sparse,
             preview=self._preview,
             partial=partial,
         )
@@ -92,6 +99,7 @@ class Searcher:
             options=replace(options, retriever=replace(options.retriever, rerank=rerank)),
             defaults=self._defaults,
             rerankers={"recorder": recorder},
+            sparse=self._sparse,
         )
         return recorder.seen
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from polyseek.core.errors import QueryError
 from polyseek.core.hits import Candidates, Composition, Hit, TermEvidence
 from polyseek.core.tuning import Numbers, Pair
 from polyseek.core.types import Embeddings, Floats, Modality, SegmentBatch, Space
@@ -94,17 +93,8 @@ def pool(
 
 
 def compared(embeddings: Embeddings, pair: Pair) -> tuple[Floats, Space]:
-    """The row of a query that its own kind, or another, is compared with, and in which space.
-
-    Raises:
-        QueryError: It is only known in the other space.
-    """
-    if pair[0] is pair[1]:
-        if not embeddings.tower.size:
-            raise QueryError(
-                f"{pair[1]} segments are compared in their tower's own space, and the query's "
-                f"vector there is missing; give it too, or search other modalities than {pair[1]}"
-            )
+    """The row of a query that its own kind, or another, is compared with, and in which space."""
+    if pair[0] is pair[1] and embeddings.tower.size:
         return embeddings.tower[0], Space.TOWER
     return embeddings.shared[0], Space.SHARED
 

@@ -9,7 +9,7 @@ from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
 from polyseek.core.hits import Composition, Query, Term
-from polyseek.core.protocols import Encoder, Locator, Reranker, StoreReader
+from polyseek.core.protocols import Encoder, Locator, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.reranking import Question
 from polyseek.core.tuning import Defaults
@@ -46,6 +46,7 @@ def search(
     options: SearchOptions,
     defaults: Defaults | None = None,
     rerankers: Mapping[str, Reranker] | None = None,
+    sparse: SparseEncoder | None = None,
     embeddings: Sequence[Embeddings] | None = None,
     preview: Preview | None = None,
     partial: Callable[[Results], None] | None = None,
@@ -62,6 +63,7 @@ def search(
         options: Limit, target modalities, filter, least probability and stages.
         defaults: Calibrations that ship with the encoder.
         rerankers: What `options.retriever.rerank.by` names.
+        sparse: The collection's sparse encoder; None for none.
         embeddings: Of each term, where they are known; otherwise the encoder makes them.
         preview: Passed on to the results.
         partial: Called with what is found so far, whenever another modality was searched.
@@ -75,12 +77,16 @@ def search(
     targets = _targets(options, query, counts)
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
-    words = read_all_words(whole, condition, options.mode)
+    words = read_all_words(whole, condition, options.mode, sparse)
     if embeddings is None:
         embeddings = [embed(word.query, encoder) for word in words]
     asked = Asked(query=whole, embeddings=embeddings, words=words)
+    if asked.empty:
+        raise _unread(whole)
     trace.lap("encode")
-    calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
+    # Nobody knows of what modality a bare vector is, so nothing that was fitted holds for it.
+    fitted = all(rows.tower.size for rows in embeddings)
+    calibrator = Calibrator(defaults=defaults, tuning=store.tuning) if fitted else Calibrator()
     empty = Results(
         query=whole.label, hits=(), coverage=coverage(counts), retriever=stages.name,
         preview=preview,
@@ -141,6 +147,13 @@ def _listed(
         no_match=not listing.matched,
         nearest=max(known, default=None),
         plan=tuple(ranking.step for ranking in rankings),
+    )
+
+
+def _unread(query: Composition) -> QueryError:
+    return QueryError(
+        f"nothing reads '{query.label}': the collection's vectors were made elsewhere. Search with "
+        "a vector, words or an id:..., or attach the encoder that made them (--query-encoder)"
     )
 
 
