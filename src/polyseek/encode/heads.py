@@ -59,7 +59,7 @@ class Heads:
     def text(self, tower: Floats, texts: Sequence[str]) -> Floats:
         """``(n, dim)`` float32 unit length from ``(n, 384)`` MiniLM vectors and their texts."""
         sentences = unit(tower @ self.sentence_map)
-        lexical = unit(np.stack([self._word_sum(text) for text in texts]))
+        lexical = unit(np.stack([self.word_sum(text) for text in texts]))
         mixed = unit((1 - self.word_share) * sentences + self.word_share * lexical)
         return np.concatenate([mixed, np.zeros((len(mixed), 1), np.float32)], axis=1)
 
@@ -76,7 +76,8 @@ class Heads:
         rest = np.sqrt(np.maximum(1 - np.sum(centred**2, axis=1, keepdims=True), 0))
         return np.concatenate([centred, rest], axis=1).astype(np.float32)
 
-    def _word_sum(self, text: str) -> Floats:
+    def word_sum(self, text: str) -> Floats:
+        """``(d,)`` weighted sum of the vectors of its known words."""
         rows = [
             row
             for word in words_of(text[:MAX_CHARS])
