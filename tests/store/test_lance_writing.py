@@ -5,9 +5,10 @@ import os
 import pytest
 
 from polyseek.core.errors import CollectionBusyError, CollectionNotFoundError, StoreError
+from polyseek.core.types import Modality
 from polyseek.store import layout
 from polyseek.store.lance import LanceStore
-from polyseek.store.lance_files import writer_lock
+from polyseek.store.lance_files import Folder
 from polyseek.testing.store.samples import MANIFEST, batches, indexed, look, put, row
 
 
@@ -63,12 +64,19 @@ def test_an_error_of_the_caller_stays_what_it_is(store):
         raise RuntimeError("mine")
 
 
-def test_a_failed_write_is_one_of_the_collection(store, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(28, "No space left on device"), "no space left on its disk; make room .* again$"),
+        (RuntimeError("IO: broken (os error 5), /r/.cargo/lance-1/io.rs:16:50"), r"error 5\)$"),
+    ],
+)
+def test_a_failed_write_is_one_of_the_collection(store, monkeypatch, error, says):
+    def fail(*_):
+        raise error
 
-    monkeypatch.setattr(layout, "records_to_arrow", full)
-    with pytest.raises(StoreError, match="writing failed: .*No space"):
+    monkeypatch.setattr(layout, "records_to_arrow", fail)
+    with pytest.raises(StoreError, match=f"writing failed: .*{says}"):
         put(store, row("mem:/a"))
 
 
@@ -97,10 +105,28 @@ def test_a_collection_whose_making_was_killed_is_none_and_can_be_made_again(tmp_
 
 def test_two_that_make_a_collection_exclude_each_other(tmp_path):
     with (
-        writer_lock("c", tmp_path / "c"),
+        Folder(str(tmp_path / "c")).writing(),
         pytest.raises(CollectionBusyError, match="another process is writing"),
     ):
         LanceStore.create(str(tmp_path / "c"), MANIFEST)
     LanceStore.create(str(tmp_path / "c"), MANIFEST)
     with pytest.raises(StoreError, match="already exists"):
         LanceStore.create(str(tmp_path / "c"), MANIFEST)
+
+
+def test_a_collection_made_before_there_was_depth_goes_on_as_it_was(tmp_path, monkeypatch):
+    rows = [row("mem:/a"), row("mem:/b")]
+    with monkeypatch.context() as past:
+        before = {m: name for m, name in layout.HUB_COLUMN.items() if m is not Modality.DEPTH}
+        past.setattr(layout, "HUB_COLUMN", before)
+        made = LanceStore.create(str(tmp_path / "old"), MANIFEST)
+        with made.writing():
+            made.upsert(indexed(rows), batches(rows))
+    store = LanceStore.open(str(tmp_path / "old"))
+    found = look(store)
+    assert len(found.hits) == 2
+    with store.writing():
+        store.upsert(indexed([row("mem:/c")]), batches([row("mem:/c")]))
+        store.set_hub_bias(Modality.TEXT, Modality.DEPTH, lambda rows: rows.shared[:, 0])
+        store.set_hub_bias(Modality.IMAGE, Modality.DEPTH, lambda rows: rows.shared[:, 0])
+    assert len(look(LanceStore.open(str(tmp_path / "old"))).hits) == 3

@@ -27,7 +27,8 @@ from polyseek.core.types import (
     Tower,
 )
 from polyseek.encode import catalogue, heads, mini
-from polyseek.encode.towers import MAX_CHARS, MiniLmTower, as_text, unit
+from polyseek.encode.tokens import MAX_CHARS
+from polyseek.encode.towers import MiniLmTower, as_text, unit
 from polyseek.encode.use import UseTower
 
 NAME = "mini-multilingual"
@@ -116,6 +117,14 @@ class MultilingualEncoder:
             shared[english], first[english] = found.shared, found.tower
         shared[~english] = self._head(second[~english])
         return Embeddings(shared=shared, tower=own_space(first, second, english, role))
+
+    def patches(self, picture: Prepared) -> Floats:
+        """Parts of a picture; see `polyseek.core.protocols.PatchEncoder`."""
+        return self._mini.patches(picture)
+
+    def words(self, text: str) -> tuple[Floats, Floats]:
+        """What a text's English words look like; see `polyseek.core.protocols.PatchEncoder`."""
+        return self._mini.words(text)
 
     def _english(self, text: str) -> bool:
         return english_share(text[:MAX_CHARS], self._words) >= ENGLISH

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from polyseek.core.errors import ModelLoadError
 from polyseek.core.types import Floats
-from polyseek.encode.towers import MAX_CHARS, MAX_TOKENS, unit
+from polyseek.encode.tokens import MAX_CHARS
+from polyseek.encode.towers import MAX_TOKENS, unit
 
 DIM = 512
 _CHUNKS = 17

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from polyseek.core.hits import Hit, Moment
-from polyseek.core.types import SpanUnit
+from polyseek.core.hits import Hit, Item, Moment
 
 MAX_MOMENTS = 3
 MAX_OVERLAP = 0.5
@@ -14,7 +13,11 @@ MAX_OVERLAP = 0.5
 
 
 def by_asset(
-    hits: Sequence[Hit], *, limit: int, probabilities: Sequence[float] | None = None
+    hits: Sequence[Hit],
+    *,
+    limit: int,
+    probabilities: Sequence[float] | None = None,
+    further: int = MAX_MOMENTS,
 ) -> list[Hit]:
     """The first hit of each asset, with further places in it as `moments`.
 
@@ -24,20 +27,23 @@ def by_asset(
         hits: Best first.
         limit: Number of hits to return.
         probabilities: Of the hits, where they are known.
+        further: Places besides the best one that are listed.
 
     Returns:
         Hits with `rank` and `probability` set, best first.
     """
     known: Sequence[float | None] = probabilities or [None] * len(hits)
-    first: dict[tuple[str, str], tuple[Hit, float | None]] = {}
-    moments: dict[tuple[str, str], list[Moment]] = {}
+    first: dict[Item, tuple[Hit, float | None]] = {}
+    moments: dict[Item, list[Moment]] = {}
+    shown: dict[Item, list[Hit]] = {}
     for hit, probability in zip(hits, known, strict=True):
-        key = asset_key(hit)
+        key = hit.item
         if key not in first:
             if len(first) == limit:
                 continue
-            first[key], moments[key] = (hit, probability), []
-        elif len(moments[key]) < MAX_MOMENTS and not _seen(hit, first[key][0], moments[key]):
+            first[key], moments[key], shown[key] = (hit, probability), [], [hit]
+        elif len(moments[key]) < further and not overlaps(hit, shown[key]):
+            shown[key].append(hit)
             moments[key].append(
                 Moment(
                     modality=hit.modality,
@@ -55,19 +61,15 @@ def by_asset(
 
 def assets_first(hits: Sequence[Hit]) -> tuple[list[Hit], list[Hit]]:
     """The best hit of each asset, and all others, both in the order they came in."""
-    first: dict[tuple[str, str], Hit] = {}
-    others = [hit for hit in hits if first.setdefault(asset_key(hit), hit) is not hit]
+    first: dict[Item, Hit] = {}
+    others = [hit for hit in hits if first.setdefault(hit.item, hit) is not hit]
     return list(first.values()), others
 
 
-def asset_key(hit: Hit) -> tuple[str, str]:
-    """What hits share that are shown as one."""
-    is_row = hit.span is not None and hit.span.unit is SpanUnit.ROW
-    return hit.uri, hit.span.key() if is_row and hit.span else ""
-
-
-def _seen(hit: Hit, best: Hit, moments: Sequence[Moment]) -> bool:
-    if hit.span is None:
-        return True
-    earlier = [best.span, *(moment.span for moment in moments)]
-    return any(span is None or span.overlap(hit.span) > MAX_OVERLAP for span in earlier)
+def overlaps(hit: Hit, others: Sequence[Hit]) -> bool:
+    """Whether a place is mostly inside of one of these in the same asset, or is the whole of it."""
+    if not others:
+        return False
+    return hit.span is None or any(
+        other.span is None or other.span.overlap(hit.span) > MAX_OVERLAP for other in others
+    )

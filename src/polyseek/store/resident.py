@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
 from polyseek.core.sparse import SparseVector
 from polyseek.core.types import Floats, Modality, Space
 from polyseek.store import inverted, lance_text, layout, recall
+from polyseek.store.batches import in_order
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow
 from polyseek.store.scan import EXACT_ROWS, CodedIndex, ExactIndex, Rows, VectorIndex
@@ -31,11 +32,15 @@ class Resident:
     def __init__(self, table: Any, modality: Modality, version: int) -> None:
         self.version, self.modality = version, modality
         self._table = table
-        self._indexes: dict[Space, VectorIndex] = {}
+        self._indexes: dict[str, VectorIndex] = {}
         self._offsets: dict[HubCorrection, Floats] = {}
         vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
         names = [name for name in table.schema.names if name not in vectors]
-        self._columns: pa.Table = table.search().select(names).to_arrow().combine_chunks()
+        read = (
+            table.search().select(names).with_row_id(with_row_id=True).to_arrow().combine_chunks()
+        )
+        self._row_ids = read["_rowid"].to_numpy()
+        self._columns: pa.Table = read.drop_columns(["_rowid"])
         # The order of ids, so that equal scores come in the same order everywhere.
         self._tiebreak = np.argsort(
             np.argsort(np.array(self._columns["id"].to_pylist(), dtype=str), kind="stable")
@@ -63,16 +68,19 @@ class Resident:
     def search_text(
         self, request: Retrieval, condition: Filter | None, *, terms: Terms
     ) -> Candidates:
-        """See `polyseek.core.protocols.StoreReader`; the words are looked up on disk."""
+        """See `polyseek.core.protocols.StoreReader`; the words are looked up in Lance's index."""
         if not lance_text.searchable(self._table) or not terms:
             return Candidates(hits=(), tier="empty", rows=0)
-        found = lance_text.ranked(
-            self._table, terms, request.limit, condition=condition, columns=["id", layout.WORDS]
-        )
-        rows = np.array([self._row_of[id_] for id_ in found["id"].to_pylist()], np.int64)
+        found = lance_text.scored(self._table, terms, request.limit, condition)
+        rows, scores = self._rows_of(found["_rowid"].to_numpy()), found["_score"].to_numpy()
+        order = best_first(rows, scores, self._tiebreak)[: request.limit]
+        rows = rows[order]
         hits = hits_from_arrow(
             self._columns, self._cosines(request, rows), self.modality, rows=rows.tolist(),
-            hub=request.hub, matched=lance_text.matches(terms, found),
+            hub=request.hub,
+            matched=lance_text.matches(
+                terms, found["_score"].take(order), self._columns[layout.WORDS].take(rows)
+            ),
         )  # fmt: skip
         eligible = len(self._columns)
         if condition is not None:
@@ -98,6 +106,18 @@ class Resident:
         )  # fmt: skip
         return Candidates(hits=hits, tier="memory-sparse", rows=eligible)
 
+    def vectors(self, ids: Sequence[str], space: Space) -> Floats:
+        """See `polyseek.core.protocols.StoreReader`; a space not searched yet is left on disk."""
+        known = [id_ for id_ in ids if id_ in self._row_of]
+        rows = np.array([self._row_of[id_] for id_ in known], np.int64)
+        if space in self._indexes:
+            return in_order(ids, known, self._indexes[space].gather(rows))
+        column = layout.vector_column(space, self._table.schema.names)
+        ascending = np.unique(rows)
+        found = self._table.take_offsets(ascending.tolist()).select([column]).to_arrow()
+        names = [self._ids[row] for row in ascending]
+        return in_order(ids, names, layout.vectors_to_numpy(found[column]))
+
     @cached_property
     def _inverted(self) -> inverted.InvertedIndex:
         rows = self._table.search().select(list(inverted.COLUMNS)).to_arrow()
@@ -108,8 +128,18 @@ class Resident:
         return list(self._columns["id"].to_pylist())
 
     @cached_property
+    def _by_row_id(self) -> Rows:
+        return np.argsort(self._row_ids)
+
+    @cached_property
     def _row_of(self) -> dict[str, int]:
         return {id_: row for row, id_ in enumerate(self._ids)}
+
+    def _rows_of(self, row_ids: Any) -> Rows:
+        """Our numbers of Lance's rows."""
+        places = np.searchsorted(self._row_ids, row_ids, sorter=self._by_row_id)
+        rows: Rows = self._by_row_id[places]
+        return rows
 
     def _cosines(self, request: Retrieval, rows: Rows) -> list[float]:
         """The cosine of each of these rows."""
@@ -126,22 +156,22 @@ class Resident:
         return self._offsets[hub]
 
     def _index(self, space: Space) -> VectorIndex:
-        if space not in self._indexes:
-            column = layout.VECTOR_COLUMN[space]
+        column = layout.vector_column(space, self._table.schema.names)
+        if column not in self._indexes:
             query = self._table.search().select([column])
             if len(self._columns) <= EXACT_ROWS:
                 vectors = layout.vectors_to_numpy(query.to_arrow()[column])
-                self._indexes[space] = ExactIndex(vectors)
+                self._indexes[column] = ExactIndex(vectors)
             else:
                 blocks = (layout.vectors_to_numpy(batch[column]) for batch in query.to_batches())
-                self._indexes[space] = _coded(blocks, len(self._columns))
-        return self._indexes[space]
+                self._indexes[column] = _coded(blocks, len(self._columns))
+        return self._indexes[column]
 
 
 def _coded(blocks: Iterator[Floats], rows: int) -> CodedIndex:
     coded = CodedIndex(blocks, rows=rows)
     coded.recall = recall.measure(
-        coded.sample(recall.sample_rows(rows)),
+        coded.gather(recall.sample_rows(rows)),
         search=lambda query: np.sort(coded.search(query, recall.AT)[1])[-recall.AT :],
         exact=lambda queries: coded.exact(queries, recall.AT),
     )
