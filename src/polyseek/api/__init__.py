@@ -7,11 +7,14 @@ from polyseek.api.opening import (
     open_external,
     open_to_index,
 )
+from polyseek.api.remote import RemoteCollection, connect
 
 __all__ = [
     "Collection",
     "ComposedQuery",
+    "RemoteCollection",
     "Status",
+    "connect",
     "open",
     "open_external",
     "open_to_index",

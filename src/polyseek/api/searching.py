@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from polyseek.api import retrievers
 from polyseek.api.asking import ask
 from polyseek.api.composing import ComposedQuery, read, read_file
 from polyseek.api.fusing import DEPTH, Recorder
-from polyseek.api.options import modalities_of, mode_of
+from polyseek.api.options import group_of, modalities_of, mode_of
 from polyseek.core import plugins
-from polyseek.core.config import SearchOptions, Settings
+from polyseek.core.config import Group, SearchOptions, Settings
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
 from polyseek.core.protocols import Encoder, Reranker, SparseEncoder, StoreReader
@@ -24,7 +24,8 @@ from polyseek.core.tuning import Defaults
 from polyseek.search.results import Preview, Results
 
 _KNOWN = frozenset(
-    "limit modalities filter min_probability show_all mode explain collapse diverse moments".split()
+    "limit modalities filter min_probability show_all mode group explain collapse diverse "
+    "moments".split()
 )
 
 
@@ -58,6 +59,7 @@ class Searcher:
         unlike: Sequence[str | Path] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
         retriever: str | Path | Retriever | None = None,
+        partial: Callable[[Results], None] | None = None,
         **given: Any,
     ) -> Results:
         """See `polyseek.Collection.search`."""
@@ -80,6 +82,7 @@ class Searcher:
             rerankers=self._loaded(options.retriever),
             sparse=self._sparse,
             preview=self._preview,
+            partial=partial,
         )
 
     def candidates(self, query: str | Path) -> Sequence[Candidate]:
@@ -123,6 +126,7 @@ class Searcher:
             min_probability=asked.get("min_probability", chosen.thresholds.min_probability),
             show_all=asked.get("show_all", chosen.thresholds.show_all),
             mode=mode_of(asked.get("mode", chosen.signals.mode)),
+            group=group_of(asked.get("group", Group.ASSET)),
             explain=asked.get("explain", False),
             retriever=chosen,
         )

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from polyseek.cli import exits, models, retrievers
+from polyseek.cli import exits, keys, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.cli.reindex import reindex
+from polyseek.cli.serve import serve
 from polyseek.cli.vectors import export, import_, read_sparse, read_vector
 from polyseek.cli.versions import compact, rollback, versions
 from polyseek.core.errors import ConfigError
@@ -23,9 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(retrievers.app, name="retrievers")
 app.command()(fields)
+app.command()(serve)
 app.command("import")(import_)
 app.command()(export)
 app.command()(versions)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Query
 from polyseek.core.protocols import Encoder
-from polyseek.core.types import Embeddings, Floats, Modality, Role, Signal
+from polyseek.core.types import Embeddings, Floats, Modality, Prepared, Role, Signal
 
 
 def embed(query: Query, encoder: Encoder) -> Embeddings:
@@ -61,7 +62,10 @@ def embed_all(
             signals.sort(key=lambda one: len(str(one[1])))
         for start in range(0, len(signals), size):
             batch = signals[start : start + size]
-            prepared = [tower.prepare(signal) for _, signal in batch]
+            prepared = [
+                cast("Prepared", signal) if queries[place].prepared else tower.prepare(signal)
+                for place, signal in batch
+            ]
             found = encoder.encode(modality, prepared, role=role)
             for (place, _), shared, own in zip(batch, found.shared, found.tower, strict=True):
                 rows[place].append((shared, own))
