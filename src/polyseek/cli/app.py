@@ -10,6 +10,7 @@ import typer
 
 from polyseek.cli import exits, keys, models
 from polyseek.cli.fields import fields
+from polyseek.cli.mcp import mcp
 from polyseek.cli.serve import serve
 from polyseek.core.errors import ConfigError
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.command()(fields)
+app.command()(mcp)
 app.command()(serve)
 
 CollectionOption = Annotated[
