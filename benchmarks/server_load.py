@@ -115,7 +115,7 @@ def timed(ask: Callable[[str], int], texts: Sequence[str], clients: int) -> dict
 def row(name: str, clients: int, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The figures of all blocks together."""
     times = np.concatenate([part["times"] for part in parts])
-    statuses = sum((part["statuses"] for part in parts), Counter())
+    statuses: Counter[int] = sum((part["statuses"] for part in parts), Counter())
     found = {
         "what": name,
         "clients": clients,

@@ -58,6 +58,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if status >= 400 and _unread(scope):
+                    headers["Connection"] = "close"  # or the rest of the body would be read
             await send(message)
 
         try:
@@ -75,7 +77,7 @@ class Guard:
             self._metrics.refused.labels(error.code).inc()
             await response_of(error)(scope, receive, send)
             return
-        scope["polyseek.access"] = access
+        scope["polyseek.access"], scope["polyseek.body"] = access, body
         try:
             await self._app(scope, body, send)
         finally:
@@ -97,3 +99,11 @@ class Guard:
         self._metrics.requests.labels(route, status).inc()
         self._metrics.latency.labels(route).observe(elapsed_s)
         _log.info("%s %s %d %.0f ms", scope["method"], scope["path"], status, elapsed_s * 1e3)
+
+
+def _unread(scope: Scope) -> bool:
+    """Whether the request has a body that has not come to its end."""
+    if "polyseek.body" in scope:
+        return not scope["polyseek.body"].complete
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"

@@ -83,8 +83,8 @@ class LimitedBody:
         self._most_together = BODIES_AT_ONCE * whole
         self._until = monotonic() + server.body_timeout_s
         self._size = 0
-        self._complete = False
         stated = headers.get("content-length", "0")
+        self.complete = stated == "0" and "transfer-encoding" not in headers
         if stated.isdecimal() and int(stated) > self._most:
             raise self._too_large()
 
@@ -94,7 +94,7 @@ class LimitedBody:
         Raises:
             ProblemError: It is too long (413), too slow (408), or one too many (503).
         """
-        if self._complete:
+        if self.complete:
             return await self._receive()
         try:
             async with asyncio.timeout(self._until - monotonic()):
@@ -107,7 +107,7 @@ class LimitedBody:
             size = len(message.get("body", b""))
             self._size += size
             self._held.size_bytes += size
-            self._complete = not message.get("more_body", False)
+            self.complete = not message.get("more_body", False)
             if self._size > self._most:
                 raise self._too_large()
             if self._held.size_bytes > self._most_together:
