@@ -17,6 +17,8 @@ from served import MAIN, environment, free_port
 
 from polyseek.core.types import asset_id
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served(made, tmp_path_factory):
@@ -61,8 +63,8 @@ def test_a_model_searches_looks_and_finds_more(served, made):
         assert len(hits) == len(pictures(found)) == 3
         assert Image.open(BytesIO(b64decode(pictures(found)[0].data))).size == (64, 48)
         assert json.loads(found.content[0].text.split("\n", 1)[1]) == found.structured_content
-        like = {"asset": hits[0]["asset"], "segment": hits[0]["segment"], "show_all": True}
-        more = await session.call_tool("similar", like)
+        like = {"asset": hits[0]["asset"], "segment": hits[0]["segment"], "modalities": ["image"]}
+        more = await session.call_tool("similar", {**like, "show_all": True})
         assert more.structured_content["hits"][0]["asset"] == hits[0]["asset"]
         looked = await session.call_tool("get_asset", {"asset": hits[0]["asset"]})
         assert looked.structured_content["segments"][0]["metadata"]["width"] == 64

@@ -46,7 +46,8 @@ def mcp(
         server.run("stdio")
         return
     _require_free(port)
-    typer.echo(f"serving {', '.join(named)} at http://127.0.0.1:{port}/mcp (Ctrl-C stops)", err=True)
+    address = f"http://127.0.0.1:{port}/mcp"
+    typer.echo(f"serving {', '.join(named)} at {address} (Ctrl-C stops)", err=True)
     server.run("streamable-http", host="127.0.0.1", port=port)
 
 

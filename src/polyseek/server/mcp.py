@@ -1,7 +1,7 @@
 """Model Context Protocol: collections as tools for language models.
 
-A model names collections and opaque ids, never a path, and can change nothing. What it is told of an
-asset is what a search tells; pictures come as small previews that worker processes draw.
+A model names collections and opaque ids, never a path, and can change nothing. What it is told of
+an asset is what a search tells; pictures come as small previews that worker processes draw.
 """
 
 from __future__ import annotations
@@ -150,6 +150,7 @@ def create_server(locations: Mapping[str, str], *, show_files: bool) -> MCPServe
 
 def _search_tools(shelf: Shelf) -> Sequence[Callable[..., CallToolResult]]:
     def search(
+        *,
         query: Annotated[str, Field(min_length=1, max_length=20_000, description="In words.")],
         collection: Name = "",
         without: Annotated[str, Field(max_length=20_000, description="What is not wanted.")] = "",
@@ -169,6 +170,7 @@ def _search_tools(shelf: Shelf) -> Sequence[Callable[..., CallToolResult]]:
         return _told(shelf, found, label=query, pictures=pictures)
 
     def similar(
+        *,
         asset: Id,
         segment: NoId = "",
         collection: Name = "",
@@ -281,6 +283,8 @@ def _guarded(tool: Callable[_P, CallToolResult]) -> Callable[_P, CallToolResult]
             raise ToolError(str(error)) from error
         except errors.PolyseekError as error:
             _log.error("%s: %s", tool.__name__, error)
-            raise ToolError("the collection cannot be searched; the server's log says why") from None
+            raise ToolError(
+                "the collection cannot be searched; the server's log says why"
+            ) from None
 
     return called

@@ -14,12 +14,12 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
 from polyseek import api
-from polyseek.core.types import asset_id
+from polyseek.core.types import Modality
 from polyseek.evaluate.charts import svg
 from polyseek.evaluate.report import TITLES
 from polyseek.search.results import hit_dict
-from polyseek.server.assets import MAX_SEGMENTS
 from polyseek.server.bodies import MAX_FIELDS, MAX_FILES, save
+from polyseek.server.links import Links
 from polyseek.server.page_query import PAGE_SIZE, Asked, read_fields
 from polyseek.server.page_shell import STATIC, PageRoute, is_fragment, render
 from polyseek.server.page_view import browsed, by_name, card_of, failure, page_path, stems
@@ -191,11 +191,8 @@ def _found(
 ) -> dict[str, Any]:
     """All that the search page shows. Blocks."""
     links = state.links(name)
-    chips = [
-        {"key": key, "sign": sign, "name": _name(opened, key), "preview": links.preview(*_pair(key))}
-        for sign, keys in (("+", asked.like), ("-", asked.unlike))
-        for key in keys
-    ]
+    signed = [(key, "+") for key in asked.like] + [(key, "-") for key in asked.unlike]
+    chips = [{"key": key, "sign": sign, **_chip(opened, links, key)} for key, sign in signed]
     values = {
         "chips": chips,
         "modalities": opened.modalities(),
@@ -214,9 +211,15 @@ def _fields(opened: api.Collection) -> list[Mapping[str, Any]]:
     return by_name([one.to_dict() for one in opened.describe_fields()])
 
 
-def _name(opened: api.Collection, key: str) -> str:
-    record = opened.assets.get(_pair(key)[0])
-    return failure(record.uri, "", "")["name"]
+def _chip(opened: api.Collection, links: Links, key: str) -> dict[str, str | None]:
+    """Name of the asset that hits shall be like, and its picture."""
+    asset_, segment = _pair(key)
+    hit = opened.assets.hit(asset_, segment)
+    drawn = hit.modality is not Modality.TEXT
+    return {
+        "name": failure(hit.uri, "", "")["name"],
+        "preview": links.preview(asset_, segment) if drawn else None,
+    }
 
 
 def _pair(key: str) -> tuple[str, str | None]:

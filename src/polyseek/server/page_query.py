@@ -131,14 +131,17 @@ def _pressed(asked: Asked, fields: Fields) -> Asked:
     """More like this starts anew; the others change what is there."""
     if more := _last(fields, "more"):
         return replace(asked, text="", like=[more], unlike=[])
-    like = [*asked.like, *_all(fields, "plus")]
-    unlike = [*asked.unlike, *_all(fields, "less")]
-    gone = {*_all(fields, "drop")}
+    plus, less, gone = (_all(fields, key) for key in ("plus", "less", "drop"))
     return replace(
         asked,
-        like=list(dict.fromkeys(one for one in like if one not in gone)),
-        unlike=list(dict.fromkeys(one for one in unlike if one not in gone)),
+        like=_without([*asked.like, *plus], [*less, *gone]),
+        unlike=_without([*asked.unlike, *less], [*plus, *gone]),
     )
+
+
+def _without(keys: Sequence[str], gone: Sequence[str]) -> list[str]:
+    """Each once, in order."""
+    return [key for key in dict.fromkeys(keys) if key not in gone]
 
 
 def _all(fields: Fields, key: str) -> list[str]:
