@@ -165,7 +165,7 @@ def test_probabilities_in_words():
     assert said[0] == "not rated"
     assert said[1:] == ["unlikely", "possible", "likely", "very likely", "almost certain"]
     hit = {"asset": "a", "id": "b", "uri": "file:///x/y.png", "modality": "image"}
-    card = card_of({**hit, "probability": 1.0, "span": None, "text": None, "metadata": {}}, ())
+    card = card_of({**hit, "probability": 1.0, "span": None, "text": None, "metadata": {}}, set())
     assert (card.name, card.percent) == ("y.png", "99 %")
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from served import servers
 
 import polyseek
-from conftest import servers
 from polyseek.cli.demo import corpus
 from polyseek.core.config import resolve_settings
 

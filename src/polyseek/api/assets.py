@@ -11,7 +11,8 @@ import numpy as np
 from polyseek.core.errors import UnknownAssetError
 from polyseek.core.hits import Hit, Query
 from polyseek.core.protocols import StoreReader
-from polyseek.core.types import AssetRecord, Embeddings, Floats, Modality, Segment, asset_id
+from polyseek.core.types import AssetRecord, Embeddings, Modality, Segment, asset_id
+from polyseek.search.embed import mean_of
 
 _SHOWN_FIRST = [Modality.IMAGE, Modality.VIDEO, Modality.AUDIO, Modality.TEXT]
 MAX_PIECES = 16
@@ -80,9 +81,7 @@ class Assets:
             modality=first.modality,
             signals=(),
             label=f"{first.metadata.get('path', id_)}{where}",
-            embeddings=Embeddings(
-                shared=_mean([e.shared for e in same]), tower=_mean([e.tower for e in same])
-            ),
+            embeddings=mean_of([(e.shared[0], e.tower[0]) for e in same]),
         )
 
     def _chosen(self, id_: str, segment: str | None) -> Sequence[_Stored]:
@@ -124,9 +123,3 @@ def _as_hit(segment: Segment) -> Hit:
         text=segment.text,
         metadata=segment.metadata,
     )
-
-
-def _mean(rows: Sequence[Floats]) -> Floats:
-    total = np.concatenate(rows).sum(axis=0, keepdims=True)
-    direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
-    return direction

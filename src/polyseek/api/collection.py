@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,13 @@ from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import group_of, modalities_of, mode_of, options_of
 from polyseek.api.tuner import Tuner
+from polyseek.api.watching import watch
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, SearchOptions, Settings
 from polyseek.core.errors import (
     AssetError,
-    QueryError,
+    ConfigError,
     SourceNotFoundError,
 )
 from polyseek.core.filters import FieldType
@@ -32,6 +34,7 @@ from polyseek.core.types import (
     by_modality,
 )
 from polyseek.evaluate.diagnosis import Diagnosis
+from polyseek.evaluate.runs import Run
 from polyseek.search.results import Results
 
 
@@ -95,12 +98,12 @@ class Collection:
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> IngestReport:
-        """Index folders or files; unchanged assets are skipped, deleted ones removed.
+        """Index folders, files or buckets; unchanged assets are skipped, deleted ones removed.
 
         What `include` and `exclude` leave out stays as it is.
 
         Args:
-            sources: Folders or files.
+            sources: Folders, files, or URLs such as ``s3://bucket/prefix``.
             progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
                 ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``, ``window_s``,
@@ -126,6 +129,26 @@ class Collection:
             self._tuner.tune_again(progress)
         return report
 
+    def watch(
+        self,
+        *sources: str | Path,
+        stop: threading.Event | None = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Iterator[IngestReport]:
+        """`add` now and again whenever a source changes; buckets are looked at every 30 seconds.
+
+        Args:
+            sources: As in `add`.
+            stop: Ends it when set.
+            progress: As in `add`.
+            options: As in `add`.
+
+        Yields:
+            The report of every run, also of those that found nothing to do.
+        """
+        return watch(self, sources, stop=stop, progress=progress, options=options)
+
     def remove(self, *paths: str | Path) -> int:
         """Forget the assets at or below these paths (or uris), and how many they were.
 
@@ -134,14 +157,13 @@ class Collection:
         Raises:
             SourceNotFoundError: The collection has nothing at or below one of the paths.
         """
-        from polyseek.ingest.several import uri_of
+        from polyseek.ingest.sources.locate import uri_of
 
         with self._store.writing():
             known = [record.uri for record in self._store.records()]
             gone: set[str] = set()
             for path in paths:
-                uri = uri_of(path).rstrip("/")
-                found = [u for u in known if u == uri or u.startswith(uri + "/")]
+                found = _at_or_below(uri_of(path), known) or _at_or_below(str(path), known)
                 if not found:
                     raise SourceNotFoundError(
                         f"{path}: the collection has nothing at or below it; "
@@ -217,23 +239,70 @@ class Collection:
         self,
         *,
         bank: str | Path | None = None,
+        pairs: str | Path | None = None,
+        queries: str | Path | None = None,
         progress: ProgressCallback | None = None,
     ) -> Tuning:
-        """Fit hub corrections and calibrations to this collection; nothing is labelled or sent.
+        """Fit hub corrections and calibrations to this collection; no labels are needed.
 
         Args:
             bank: A text file with one query per line, like those people ask here; the shipped one
                 of 3,000 generic English queries when left out. Never take the queries that quality
                 is measured with.
+            pairs: Labelled queries, as for `evaluate`: what they know better is chosen by them,
+                and kept only where it is no worse than what ships on those that were held out.
+            queries: As for `evaluate`.
             progress: Called with every pair of modalities.
 
         Raises:
-            ConfigError: The bank cannot be read or is too small.
+            ConfigError: The bank cannot be read or is too small, or the pairs cannot be read.
             CollectionBusyError: Another process is writing to the collection.
         """
         from polyseek.learn.bank import read_bank
 
-        return self._tuner.tune(read_bank(bank) if bank is not None else (), progress)
+        texts = read_bank(bank) if bank is not None else ()
+        return self._tuner.tune(texts, progress, pairs=pairs, queries=queries)
+
+    def evaluate(
+        self,
+        pairs: str | Path = "auto",
+        *,
+        queries: str | Path | None = None,
+        slice_by: str | None = None,
+        limit: int = 1_000,
+        mode: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Run:
+        """Measure how well the collection answers queries whose answers are known.
+
+        Args:
+            pairs: ``"auto"`` for what the collection itself says of its assets, ``"field:NAME"``
+                for one of its metadata fields, or a file or folder with labels.
+            queries: A file with the queries that ids in `pairs` stand for.
+            slice_by: A field by whose values quality is shown as well.
+            limit: Questions per direction; 0 for all.
+            mode: As for `search`; by default ``"hybrid"``, but ``"dense"`` where the queries stand
+                in what answers them.
+            progress: Called with every step.
+
+        Raises:
+            ConfigError: The pairs cannot be read, or nothing in the collection answers them.
+        """
+        from polyseek.api.evaluation import evaluate
+
+        with reporting(progress):
+            return evaluate(
+                self._store,
+                location=self.location,
+                encoder=self._encoder,
+                defaults=self._defaults,
+                pairs=pairs,
+                queries=queries,
+                slice_by=slice_by,
+                limit=limit,
+                mode=None if mode is None else mode_of(mode),
+                progress=progress,
+            )
 
     def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
         """Check the encoder, the stored vectors and what a search makes of them; changes nothing.
@@ -298,16 +367,18 @@ class Collection:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)
 
 
-def _read(uri: str) -> Query | None:
-    """What a local file holds, as a query; None when it cannot be read any more."""
-    from polyseek.ingest.sources.files import local_path
-    from polyseek.ingest.term import read_query
+def _at_or_below(uri: str, known: Sequence[str]) -> list[str]:
+    uri = uri.rstrip("/")
+    return [u for u in known if u == uri or u.startswith(uri + "/")]
 
-    if not uri.startswith("file:"):
-        return None
+
+def _read(uri: str) -> Query | None:
+    """What an asset holds, as a query; None when it cannot be read any more."""
+    from polyseek.ingest.term import query_of
+
     try:
-        return read_query(local_path(uri))
-    except (QueryError, AssetError):
+        return query_of(uri)
+    except (AssetError, ConfigError):
         return None
 
 

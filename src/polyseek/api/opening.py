@@ -17,6 +17,7 @@ from polyseek.core.errors import (
     IncompatibleCollectionError,
     StoreError,
 )
+from polyseek.core.objects import scheme_of
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.types import (
     EncoderInfo,
@@ -41,7 +42,8 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     """Open a collection, or create it when there is none.
 
     Args:
-        location: Folder of the collection; defaults to ``./.polyseek`` (``POLYSEEK_COLLECTION``).
+        location: Folder of the collection, or ``s3://bucket/path``; defaults to ``./.polyseek``
+            (``POLYSEEK_COLLECTION``).
         encoder: Encoder of a new collection (default ``mini``); for an existing one it must be
             the encoder the collection was made with.
         create: Whether to create a missing collection.
@@ -54,7 +56,8 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         IncompatibleCollectionError: It was made with another encoder or a newer format.
     """
     settings, loader = settings or resolve_settings(), loader or load_encoder
-    where = str(Path(location or settings.collection).expanduser())
+    where = str(location or settings.collection)
+    where = where if scheme_of(where) else str(Path(where).expanduser())
     backend = plugins.load("store", "lance")
     try:
         store: Store = backend.open(where, resident=resident)

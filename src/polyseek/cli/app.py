@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from polyseek.cli import exits, keys, models
+from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.cli.mcp import mcp
 from polyseek.cli.serve import serve
@@ -26,14 +27,16 @@ app.add_typer(models.app, name="models")
 app.command()(fields)
 app.command()(mcp)
 app.command()(serve)
+app.command("eval")(evaluate)
 
 CollectionOption = Annotated[
     str | None,
     typer.Option(
         "--collection",
         "-c",
-        metavar="FOLDER",
-        help="The collection (default: .polyseek, or POLYSEEK_COLLECTION).",
+        metavar="WHERE",
+        help="The collection, a folder or s3://bucket/path (default: .polyseek, or "
+        "POLYSEEK_COLLECTION).",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -60,8 +63,10 @@ def root(
 @app.command()
 def index(
     sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="SOURCE...", help="Folders or files.", readable=False),
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...", help="Folders, files, or URLs like s3://bucket/prefix."
+        ),
     ],
     *,
     collection: CollectionOption = None,
@@ -100,11 +105,14 @@ def index(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Decode processes; 0: one per core.")] = 0,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and index again whenever a source changes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Index folders and files; run it again to pick up what changed."""
+    """Index folders, files and buckets; run it again to pick up what changed."""
     from polyseek import api
-    from polyseek.cli import render
+    from polyseek.cli import render, watching
     from polyseek.cli.progress import progress_bar
 
     options: dict[str, Any] = {
@@ -117,6 +125,8 @@ def index(
         "asr": asr,
     }
     opened = api.open_to_index(collection, *sources, encoder=encoder, **options)
+    if watch:
+        return watching.run(opened, sources, options, as_json=as_json)
     with progress_bar() as progress:
         report = opened.add(*sources, progress=progress, **options)
     if as_json:
@@ -128,7 +138,7 @@ def index(
 
 @app.command()
 def remove(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders, files or URLs.")],
     *,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -241,16 +251,25 @@ def tune(
         Path | None,
         typer.Option(metavar="FILE", help="Your own typical queries, one per line, at least 100."),
     ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|field:NAME|FILE", help="Labelled queries to choose by, as for eval."
+        ),
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The queries that ids in --pairs stand for.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit probabilities and hub corrections to a collection; no labels needed."""
+    """Fit probabilities and hub corrections to a collection; labels help but are not needed."""
     from polyseek import api
     from polyseek.cli import render
     from polyseek.cli.progress import progress_bar
 
-    opened = api.open(collection, create=False, resident=False)
+    opened = api.open(collection, create=False, resident=pairs is not None)
     with progress_bar() as progress:
-        found = opened.tune(bank=bank, progress=progress)
+        found = opened.tune(bank=bank, pairs=pairs, queries=queries, progress=progress)
     if as_json:
         _print_json(json.loads(found.to_json()))
     else:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from polyseek.core.errors import QueryError
-from polyseek.core.types import Embeddings, Floats, Metadata, Modality, Signal, Space, Span
+from polyseek.core.types import (
+    Embeddings,
+    Floats,
+    Metadata,
+    Modality,
+    Signal,
+    Space,
+    Span,
+    SpanUnit,
+)
 
 if TYPE_CHECKING:
     from polyseek.core.filters import Filter
@@ -31,6 +41,15 @@ class Query:
     label: str
     prepared: bool = False
     embeddings: Embeddings | None = field(default=None, compare=False, repr=False)
+
+
+Item: TypeAlias = "tuple[str, str]"
+"""What is shown as one hit: an asset (its uri and nothing), or a row of a table (its span)."""
+
+
+def item_of(uri: str, span: Span | None) -> Item:
+    """The item that a segment of this asset and span belongs to."""
+    return uri, span.key() if span is not None and span.unit is SpanUnit.ROW else ""
 
 
 PICTURE_LABEL = "image"
@@ -224,6 +243,11 @@ class Hit:
     moments: tuple[Moment, ...] = ()
     evidence: tuple[TermEvidence, ...] = ()
 
+    @property
+    def item(self) -> Item:
+        """What it shares with the hits that are shown as one with it."""
+        return item_of(self.uri, self.span)
+
     def figure(self) -> str:
         """How people read its rank's reason: ``92 %``, or the score where that is all there is."""
         return f"{self.score:.3f}" if self.probability is None else f"{self.probability:4.0%}"
@@ -235,6 +259,21 @@ class Clip:
 
     mime: str
     data: bytes
+
+    def html(self, alt: str = "") -> str:
+        """An element that shows or plays it and needs no other file.
+
+        Args:
+            alt: What a picture is called, as HTML.
+        """
+        source = f"data:{self.mime};base64,{b64encode(self.data).decode()}"
+        match self.mime.partition("/")[0]:
+            case "audio":
+                return f'<audio controls preload="none" src="{source}"></audio>'
+            case "video":
+                return f'<video controls muted loop preload="metadata" src="{source}"></video>'
+            case _:
+                return f'<img loading="lazy" alt="{alt}" src="{source}">'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

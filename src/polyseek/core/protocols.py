@@ -60,6 +60,32 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class DetailedSource(Source, Protocol):
+    """A source that keeps some of what belongs to an asset until the asset is work."""
+
+    def detail(self, asset: Asset) -> Asset:
+        """The asset with all that is beside it. Called by the worker that is to decode it."""
+        ...
+
+
+@runtime_checkable
+class JoiningSource(Source, Protocol):
+    """A source that joins a metadata table to its assets."""
+
+    def joined(self) -> Mapping[str, bool]:
+        """Whether each row of the table belongs to an asset, by its path."""
+        ...
+
+
+@runtime_checkable
+class RemoteStream(Protocol):
+    """A stream that may fail under way: whatever decoders make of that, the content is sound."""
+
+    failure: AssetError | None
+    """What made a read raise `OSError`; None as long as nothing did."""
+
+
 class Decoder(Protocol):
     """Bytes -> signals. Picklable; runs in a worker process."""
 

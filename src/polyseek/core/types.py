@@ -192,6 +192,8 @@ class Asset:
         metadata: What the listing knows: sidecar and manifest fields.
         problem: Why not all that belongs to it could be read; its record becomes partial.
         companions: Files that belong to it, such as subtitles; their segments become its own.
+        content_hash: A hash of the content where the listing has one; the bytes are read for it
+            otherwise.
     """
 
     uri: str
@@ -202,6 +204,7 @@ class Asset:
     metadata: Metadata = field(default_factory=dict)
     problem: str | None = None
     companions: tuple[Asset, ...] = ()
+    content_hash: str | None = None
 
 
 class AssetStatus(StrEnum):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from polyseek.core.errors import AssetError
+from polyseek.core.errors import AssetError, ConfigError
 from polyseek.core.hits import Clip, Hit
 from polyseek.core.types import Asset, Modality, Span, SpanUnit
 from polyseek.ingest.decode import decoder_for, decoders
@@ -20,7 +20,7 @@ from polyseek.ingest.decoders.container import origin_s
 from polyseek.ingest.decoders.pdf import PdfDecoder, page_picture
 from polyseek.ingest.decoders.video_frames import FramePictures
 from polyseek.ingest.decoders.video_track import video_track
-from polyseek.ingest.sources.files import open_file
+from polyseek.ingest.sources.locate import open_uri
 
 THUMBNAIL_SIDE = 320
 CLIP_S = 10.0
@@ -33,9 +33,9 @@ SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
 def preview(hit: Hit) -> Clip | None:
     """A JPEG of a picture or page, an Opus clip of a sound, a silent MP4 of a video moment.
 
-    None for texts, and for files that cannot be read any more.
+    None for texts, and for assets that cannot be read any more.
     """
-    if urlsplit(hit.uri).scheme != "file" or hit.modality is Modality.TEXT:
+    if hit.modality is Modality.TEXT:
         return None
     return _made(
         hit, {Modality.IMAGE: _picture, Modality.AUDIO: _sound, Modality.VIDEO: _film}[hit.modality]
@@ -47,8 +47,6 @@ def picture(hit: Hit) -> Clip | None:
 
     None as for `preview`; a text has a picture where it is on the page of a document.
     """
-    if urlsplit(hit.uri).scheme != "file":
-        return None
     if hit.span is not None and hit.span.unit is SpanUnit.SECONDS:  # also words that are spoken
         return _made(hit, _frame) or _made(hit, _waveform)
     make = {Modality.AUDIO: _waveform, Modality.VIDEO: _frame}.get(hit.modality, _picture)
@@ -60,7 +58,7 @@ def _made(hit: Hit, make: Callable[[Hit], Clip | None]) -> Clip | None:
 
     try:
         return make(hit)
-    except (AssetError, OSError, ValueError, av.error.FFmpegError):
+    except (AssetError, ConfigError, OSError, ValueError, av.error.FFmpegError):
         return None
 
 
@@ -72,7 +70,7 @@ def _picture(hit: Hit) -> Clip | None:
         modified=datetime.now(UTC),
         etag="",
     )
-    with open_file(hit.uri) as stream:
+    with open_uri(hit.uri) as stream:
         image = _image(asset, stream, hit.span)
     if image is None:
         return None
@@ -90,7 +88,7 @@ def _frame(hit: Hit) -> Clip | None:
     """The video in the middle of the moment, or where it begins when there is no more."""
     import av
 
-    with open_file(hit.uri) as file, av.open(file) as source:
+    with open_uri(hit.uri) as file, av.open(file) as source:
         shown = video_track(source)
         if shown is None:
             return None
@@ -108,7 +106,7 @@ def _waveform(hit: Hit) -> Clip | None:
     import av
 
     peaks: list[float] = []
-    with open_file(hit.uri) as file, av.open(file) as source:
+    with open_uri(hit.uri) as file, av.open(file) as source:
         heard = next(iter(source.streams.audio), None)
         if heard is None:
             return None
@@ -152,7 +150,7 @@ def _sound(hit: Hit) -> Clip | None:
 
     buffer = BytesIO()
     with (
-        open_file(hit.uri) as file,
+        open_uri(hit.uri) as file,
         av.open(file) as source,
         av.open(buffer, "w", format="ogg") as target,
     ):
@@ -177,7 +175,7 @@ def _film(hit: Hit) -> Clip | None:
 
     buffer = BytesIO()
     with (
-        open_file(hit.uri) as file,
+        open_uri(hit.uri) as file,
         av.open(file) as source,
         av.open(buffer, "w", format="mp4") as target,
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from polyseek.core.protocols import Store
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Calibration, Defaults, Origin, Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality, by_modality
-from polyseek.learn.calibration import Examples, examples, fit, match_probability, refit, separation
+from polyseek.learn.calibration import Examples, examples, fit, refit, separation, with_match
 from polyseek.learn.hub import hub_bias
 
 STRENGTHS = (0.25, 0.5, 0.75)
@@ -115,7 +115,7 @@ def fit_pair(
         segments: A sample of the collection's.
         defaults: What ships with the encoder.
     """
-    asked, rows = (_space(pair, side) for side in (queries, segments))
+    asked, rows = (compared_rows(side, pair) for side in (queries, segments))
     base = defaults.tuning.calibrations.get(pair) if defaults else None
     if len(rows) < MIN_ROWS:
         return Fitted(
@@ -145,7 +145,7 @@ def fit_pair(
         )
     except ValueError as error:
         return Fitted(calibration=None, note=f"the shipped calibration stays: {error}")
-    found = _with_match(found, drawn)
+    found = with_match(found, drawn)
     return Fitted(
         calibration=found,
         note=f"hub correction {strength:g}, {positives} pseudo-positives, a match from "
@@ -198,11 +198,6 @@ def _examples(
     )
 
 
-def _with_match(found: Calibration, drawn: Examples) -> Calibration:
-    best = drawn.probability(found)[drawn.rank == 0]
-    return replace(found, match_probability=match_probability(best, 1 - best))
-
-
 def _pseudo_queries(queries: Floats, rows: Floats) -> Floats:
     cosines = queries @ rows.T
     cosines -= cosines.mean(axis=1, keepdims=True)
@@ -227,11 +222,12 @@ def _distinct(rows: Embeddings) -> Embeddings:
 
 def _store_bias(store: Store, pair: Pair, queries: Embeddings) -> None:
     query, target = pair
-    bank = _space(pair, queries)
-    store.set_hub_bias(target, query, lambda rows: hub_bias(_space(pair, rows), bank))
+    bank = compared_rows(queries, pair)
+    store.set_hub_bias(target, query, lambda rows: hub_bias(compared_rows(rows, pair), bank))
 
 
-def _space(pair: Pair, rows: Embeddings) -> Floats:
+def compared_rows(rows: Embeddings, pair: Pair) -> Floats:
+    """The embeddings that are compared for this pair."""
     return rows.tower if pair[0] == pair[1] else rows.shared
 
 

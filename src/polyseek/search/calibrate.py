@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from polyseek.core.hits import Candidates, HubCorrection
-from polyseek.core.tuning import Calibration, Defaults, Numbers, Pair, Tuning, cohort_match
+from polyseek.core.tuning import (
+    Calibration,
+    Defaults,
+    Numbers,
+    Pair,
+    Tuning,
+    WordEvidence,
+    cohort_match,
+)
 from polyseek.core.types import Floats
 
 
@@ -22,6 +30,11 @@ class Calibrator:
 
     defaults: Defaults | None = None
     tuning: Tuning | None = None
+
+    @property
+    def words(self) -> WordEvidence:
+        """How much the words of a query add."""
+        return self.tuning.words if self.tuning else WordEvidence()
 
     def calibration(self, pair: Pair) -> Calibration | None:
         """The collection's own, else the shipped one, else None."""

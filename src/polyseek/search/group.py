@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import TypeAlias
 
 from polyseek.core.config import Group
-from polyseek.core.hits import Hit, Moment
-from polyseek.core.types import SpanUnit
+from polyseek.core.hits import Hit, Item, Moment
 
-HitKey: TypeAlias = "Callable[[Hit], tuple[str, str]]"
+HitKey: TypeAlias = "Callable[[Hit], Item]"
 
 MAX_MOMENTS = 3
 MAX_OVERLAP = 0.5
@@ -38,9 +38,9 @@ def by_asset(
         Hits with `rank` and `probability` set, best first.
     """
     known: Sequence[float | None] = probabilities or [None] * len(hits)
-    key_ = key or asset_key
-    first: dict[tuple[str, str], tuple[Hit, float | None]] = {}
-    moments: dict[tuple[str, str], list[Moment]] = {}
+    key_ = key or key_of(Group.ASSET)
+    first: dict[Item, tuple[Hit, float | None]] = {}
+    moments: dict[Item, list[Moment]] = {}
     for hit, probability in zip(hits, known, strict=True):
         own = key_(hit)
         if own not in first:
@@ -65,24 +65,18 @@ def by_asset(
 
 def assets_first(hits: Sequence[Hit], *, key: HitKey | None = None) -> tuple[list[Hit], list[Hit]]:
     """The best hit of each asset (or `key`), and all others, both in the order they came in."""
-    key_ = key or asset_key
-    first: dict[tuple[str, str], Hit] = {}
+    key_ = key or key_of(Group.ASSET)
+    first: dict[Item, Hit] = {}
     others = [hit for hit in hits if first.setdefault(key_(hit), hit) is not hit]
     return list(first.values()), others
 
 
-def asset_key(hit: Hit) -> tuple[str, str]:
-    """What hits share that are shown as one."""
-    is_row = hit.span is not None and hit.span.unit is SpanUnit.ROW
-    return hit.uri, hit.span.key() if is_row and hit.span else ""
-
-
 def key_of(group: Group) -> HitKey:
-    """What hits share that are shown as one."""
-    return asset_key if group is Group.ASSET else segment_key
+    """What hits share that are shown as one: their item, or nothing."""
+    return attrgetter("item") if group is Group.ASSET else _segment
 
 
-def segment_key(hit: Hit) -> tuple[str, str]:
+def _segment(hit: Hit) -> Item:
     """Every segment by itself."""
     return hit.uri, hit.id
 

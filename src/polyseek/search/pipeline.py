@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import cast
-
-import numpy as np
 
 from polyseek.core.config import SearchMode, SearchOptions
 from polyseek.core.errors import QueryError
@@ -16,17 +13,10 @@ from polyseek.core.hits import Composition, Hit, Query, Retrieval, Term
 from polyseek.core.protocols import Encoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Defaults, Numbers
-from polyseek.core.types import (
-    AssetCounts,
-    AssetStatus,
-    Embeddings,
-    Floats,
-    Modality,
-    Prepared,
-    Role,
-)
+from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, pool
+from polyseek.search.embed import embed
 from polyseek.search.fuse import by_probability, reciprocal_rank
 from polyseek.search.group import assets_first, by_asset, key_of
 from polyseek.search.hybrid import WordSearch, read_all_words
@@ -50,6 +40,7 @@ def search(
     store: StoreReader,
     options: SearchOptions,
     defaults: Defaults | None = None,
+    embeddings: Sequence[Embeddings] | None = None,
     preview: Preview | None = None,
     partial: Callable[[Results], None] | None = None,
 ) -> Results:
@@ -64,6 +55,7 @@ def search(
         store: The collection's rows.
         options: Limit, target modalities, filter and least probability.
         defaults: Calibrations that ship with the encoder.
+        embeddings: Of each term, where they are known; otherwise the encoder makes them.
         preview: Passed on to the results.
         partial: Called with what is found so far, whenever another modality was searched.
 
@@ -77,7 +69,8 @@ def search(
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
     words = read_all_words(whole, condition, options.mode)
-    embeddings = [embed(word.query, encoder) for word in words]
+    if embeddings is None:
+        embeddings = [embed(word.query, encoder) for word in words]
     encoded = perf_counter()
     calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
     rankings: list[_Ranking] = []
@@ -112,34 +105,6 @@ def search(
         )  # fmt: skip
         rankings.append(ranking)
     return found()
-
-
-def embed(query: Query, encoder: Encoder) -> Embeddings:
-    """Both embeddings of a query, one row each.
-
-    Raises:
-        QueryError: The encoder has no tower for the query's modality.
-    """
-    if query.embeddings is not None:
-        return query.embeddings
-    tower = encoder.info.towers.get(query.modality)
-    if tower is None:
-        known = ", ".join(sorted(encoder.info.towers))
-        raise QueryError(
-            f"encoder '{encoder.info.name}' cannot read {query.modality} queries; it reads {known}"
-        )
-    signals = query.signals if query.prepared else map(tower.prepare, query.signals)
-    rows = encoder.encode(query.modality, cast("list[Prepared]", list(signals)), role=Role.QUERY)
-    return (
-        rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
-    )
-
-
-def _mean(rows: Floats) -> Floats:
-    """``(1, dim)`` unit-length mean direction of n rows."""
-    total = rows.sum(axis=0, keepdims=True)
-    direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
-    return direction
 
 
 def coverage(counts: AssetCounts) -> Coverage:
@@ -259,7 +224,9 @@ def _retrieve(
         wanted *= 4
     candidates = words.candidates(store, request, near)
     probabilities = calibrator.probabilities(pair, vector, candidates)
-    hits, probabilities = words.reorder(candidates.hits, probabilities, near=len(near.hits))
+    hits, probabilities = words.reorder(
+        candidates.hits, probabilities, near=len(near.hits), evidence=calibrator.words
+    )
     calibration = calibrator.calibration(pair)
     return _Ranking(
         hits=hits,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from html import escape
 from urllib.parse import unquote, urlsplit
 
@@ -72,14 +71,7 @@ def _card(hit: Hit, clip: Clip | None) -> str:
 def _body(hit: Hit, clip: Clip | None, name: str) -> str:
     if clip is None:
         return f"<blockquote>{_escape(hit.text or '')}</blockquote>"
-    source = f"data:{clip.mime};base64,{b64encode(clip.data).decode()}"
-    match clip.mime.split("/")[0]:
-        case "audio":
-            return f'<audio controls preload="none" src="{source}"></audio>'
-        case "video":
-            return f'<video controls muted loop preload="metadata" src="{source}"></video>'
-        case _:
-            return f'<img loading="lazy" alt="{name}" src="{source}">'
+    return clip.html(name)
 
 
 def _parts(uri: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -90,7 +90,7 @@ class Card:
         return [place for one in self.hit.get("moments", ()) if (place := place_of(one["span"]))]
 
 
-def card_of(hit: Mapping[str, Any], wanted: Collection[str]) -> Card:
+def card_of(hit: Mapping[str, Any], wanted: Set[str]) -> Card:
     """A hit of the API as a card.
 
     Args:
@@ -137,7 +137,7 @@ def stems(text: str) -> frozenset[str]:
     return frozenset([*query.terms, *query.fuzzy, *phrases])
 
 
-def passage(text: str, wanted: Collection[str]) -> Iterator[tuple[str, bool]]:
+def passage(text: str, wanted: Set[str]) -> Iterator[tuple[str, bool]]:
     """A stretch of the text around the first wanted word, in pieces; wanted words are marked."""
     text = " ".join(text.split())
     marks = [m.span() for m in _WORD.finditer(text) if not wanted.isdisjoint(words(m[0]))]
@@ -165,7 +165,8 @@ def _stretch(text: str, marks: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 def _ratio(modality: str, metadata: Mapping[str, Any]) -> int:
     width, height = metadata.get("width"), metadata.get("height")
-    if modality in ("image", "video") and width and height:
+    known = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
+    if known and modality in ("image", "video"):
         return min(max(round(4 * width / height), RATIOS.start), RATIOS.stop - 1)
     return 7 if modality == "text" else 6
 
