@@ -12,9 +12,6 @@ from polyseek.server.app import create_app
 from polyseek.server.settings import ServerSettings
 from polyseek.testing import FakeEncoder
 
-START_S = 240
-"""A machine with much else to do takes its time to import everything."""
-
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):

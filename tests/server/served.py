@@ -18,6 +18,8 @@ from PIL import Image
 
 PLUGIN = Path(__file__).parent / "plugin"
 MAIN = "from polyseek.cli import main; main()"
+START_S = 240
+"""A machine with much else to do takes its time to import everything."""
 ORIGIN = "http://127.0.0.1:8000"
 
 

@@ -165,10 +165,11 @@ def _stretch(text: str, marks: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 def _ratio(modality: str, metadata: Mapping[str, Any]) -> int:
     width, height = metadata.get("width"), metadata.get("height")
-    known = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
-    if known and modality in ("image", "video"):
-        return min(max(round(4 * width / height), RATIOS.start), RATIOS.stop - 1)
-    return 7 if modality == "text" else 6
+    if modality not in ("image", "video"):
+        return 7 if modality == "text" else 6
+    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+        return 6
+    return min(max(round(4 * width / height), RATIOS.start), RATIOS.stop - 1)
 
 
 def shown_in_full(name: str) -> bool:
