@@ -10,7 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyseek.api import Collection, Status, connect, open, query  # noqa: A004
+    from polyseek.api import (
+        Collection,
+        Status,
+        connect,
+        open,  # noqa: A004
+        open_external,
+        query,
+    )
     from polyseek.core.errors import AssetError, PolyseekError
     from polyseek.core.hits import Hit
     from polyseek.core.reports import IngestReport
@@ -33,6 +40,7 @@ __all__ = [
     "Status",
     "connect",
     "open",
+    "open_external",
     "query",
 ]
 
@@ -49,6 +57,7 @@ _HOME = {
     "Status": "polyseek.api",
     "connect": "polyseek.api",
     "open": "polyseek.api",
+    "open_external": "polyseek.api",
     "query": "polyseek.api",
 }
 

@@ -132,11 +132,12 @@ def test_json_has_what_programs_need(cli, indexed):
     assert [hit["rank"] for hit in found["hits"]] == [1, 2]
     assert set(found["hits"][0]) == {
         "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "text_score",
-        "text_share", "sparse_score", "span", "text", "moments", "metadata",
+        "text_share", "sparse_score", "span", "text", "moments", "metadata", "duplicates",
+        "ranks", "words", "sentence", "rank_without", "curve", "where",
     }  # fmt: skip
     assert {step["modality"] for step in found["plan"]} == {"image", "text"}
     assert all(step["recall"] == 1.0 for step in found["plan"])
-    assert set(found["timings_ms"]) == {"encode", "retrieve", "fuse", "total"}
+    assert set(found["timings_ms"]) == {"encode", "retrieve", "fuse", "explain", "total"}
 
 
 def test_paths_and_filter_and_table(cli, indexed):
@@ -237,8 +238,8 @@ def test_status(cli, indexed):
         (["search", " "], 60, "empty"),
         (["search", "red", "-k", "0"], 2, "limit"),
         (["serch"], 2, "No such command"),
-        (["search", "red", "--nope"], 2, "--nope; see 'polyseek search --help'"),
-        (["models", "pull", "nope"], 11, "known: mini"),
+        (["search", "red", "--xyzzy"], 2, "--xyzzy; see 'polyseek search --help'"),
+        (["models", "pull", "nope"], 11, "unknown encoder 'nope'; known: "),
     ],
 )
 def test_bad_input_is_one_line_with_its_own_exit_code(cli, indexed, words, code, says):
@@ -271,7 +272,7 @@ def test_an_unknown_encoder_lists_the_known_ones(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         entry.main()
     assert stop.value.code == 11
-    assert "unknown encoder 'huge'; known: mini" in capsys.readouterr().err
+    assert "unknown encoder 'huge'; known: " in capsys.readouterr().err
 
 
 def test_every_error_has_an_exit_code_and_the_page_lists_it():

@@ -2,7 +2,11 @@
 
 from polyseek.api.collection import Collection, Status
 from polyseek.api.composing import ComposedQuery, query
-from polyseek.api.opening import open, open_to_index  # noqa: A004 - reads like gzip.open
+from polyseek.api.opening import (
+    open,  # noqa: A004 - reads like gzip.open
+    open_external,
+    open_to_index,
+)
 from polyseek.api.remote import RemoteCollection, connect
 
 __all__ = [
@@ -12,6 +16,7 @@ __all__ = [
     "Status",
     "connect",
     "open",
+    "open_external",
     "open_to_index",
     "query",
 ]

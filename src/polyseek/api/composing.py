@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyseek.core.errors import QueryError
+from polyseek.core.errors import AssetError, ConfigError, QueryError
 from polyseek.core.hits import Composition, Query, Term
 
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?):(.+)", re.DOTALL)
@@ -113,3 +113,13 @@ def _read_one(given: Any, *, offline: bool) -> Query:
     from polyseek.ingest.term import read_query
 
     return given if isinstance(given, Query) else read_query(given, offline=offline)
+
+
+def read_file(uri: str) -> Query | None:
+    """What an asset holds, as a query; None when it cannot be read any more."""
+    from polyseek.ingest.term import query_of
+
+    try:
+        return query_of(uri)
+    except (AssetError, ConfigError):
+        return None

@@ -9,11 +9,11 @@ from time import perf_counter
 
 from polyseek.api.examiner import Examiner
 from polyseek.api.pairs import Labelled, labelled
-from polyseek.core.config import SearchMode
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import twins
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import ProgressCallback
+from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Defaults
 from polyseek.core.types import (
     Modality,

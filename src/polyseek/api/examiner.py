@@ -12,12 +12,13 @@ from time import perf_counter
 import numpy as np
 
 from polyseek.core import plugins
-from polyseek.core.config import SearchMode, SearchOptions
+from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Item, Query, item_of
 from polyseek.core.inventory import Inventory
 from polyseek.core.protocols import Encoder, Store, StoreReader
 from polyseek.core.reports import Progress, ProgressCallback
+from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Defaults
 from polyseek.core.types import (
     AssetRecord,

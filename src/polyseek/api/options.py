@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from polyseek.core.config import Group, SearchMode
+from polyseek.core.config import Group
 from polyseek.core.errors import ConfigError
+from polyseek.core.retriever import SearchMode
 from polyseek.core.types import Modality
 
 

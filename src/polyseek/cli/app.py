@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from polyseek.cli import exits, keys, models
+from polyseek.cli import exits, keys, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.cli.mcp import mcp
+from polyseek.cli.reindex import reindex
 from polyseek.cli.serve import serve
+from polyseek.cli.vectors import export, import_, read_sparse, read_vector
+from polyseek.cli.versions import compact, rollback, versions
 from polyseek.core.errors import ConfigError
 
 app = typer.Typer(
@@ -24,9 +27,16 @@ app = typer.Typer(
 )
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(retrievers.app, name="retrievers")
 app.command()(fields)
 app.command()(mcp)
 app.command()(serve)
+app.command("import")(import_)
+app.command()(export)
+app.command()(versions)
+app.command()(rollback)
+app.command()(compact)
+app.command()(reindex)
 app.command("eval")(evaluate)
 
 CollectionOption = Annotated[
@@ -38,6 +48,9 @@ CollectionOption = Annotated[
         help="The collection, a folder or s3://bucket/path (default: .polyseek, or "
         "POLYSEEK_COLLECTION).",
     ),
+]
+AtOption = Annotated[
+    str | None, typer.Option(metavar="VERSION|TIME", help="As the collection was then.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -71,7 +84,15 @@ def index(
     *,
     collection: CollectionOption = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Encoder of a new collection (default: mini).")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoder of a new collection (default: mini): a name of 'polyseek models', "
+            "hf:owner/repository, or a model's folder.",
+        ),
+    ] = None,
+    sparse: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sparse encoder of a new collection.")
     ] = None,
     include: Annotated[
         list[str] | None,
@@ -124,7 +145,7 @@ def index(
         "ocr": ocr,
         "asr": asr,
     }
-    opened = api.open_to_index(collection, *sources, encoder=encoder, **options)
+    opened = api.open_to_index(collection, *sources, encoder=encoder, sparse=sparse, **options)
     if watch:
         return watching.run(opened, sources, options, as_json=as_json)
     with progress_bar() as progress:
@@ -157,16 +178,19 @@ def remove(
 @app.command()
 def search(
     terms: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="TERM [+ TERM] [- TERM]...",
-            help="A text, or a path or URL of a media file (text:... for text); several are "
-            "joined by + and -, and weighted like 2:dog.",
+            help="A text, or a path or URL of a media file (text:... for text), or id:... for what "
+            "is like an asset; several are joined by + and -, and weighted like 2:dog.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     *,
     collection: CollectionOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Number of hits.")] = 10,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-k", min=1, help="Number of hits (default: 10).")
+    ] = None,
     modality: Annotated[
         str | None, typer.Option(metavar="LIST", help="What to search, e.g. image,text.")
     ] = None,
@@ -191,6 +215,42 @@ def search(
     any_of: Annotated[
         bool, typer.Option("--any", help="Any of the terms is enough, not all of them.")
     ] = False,
+    vector: Annotated[
+        Path | None, typer.Option(metavar="NPY", help="A vector in the collection's space.")
+    ] = None,
+    sparse: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="A sparse vector: weights by index.")
+    ] = None,
+    query_encoder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Reads queries where vectors were made elsewhere."),
+    ] = None,
+    at: AtOption = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|PATH", help="More like this earlier hit; repeatable."),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|PATH", help="Less like this earlier hit; repeatable."),
+    ] = None,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="List near-duplicates with the better hit.")
+    ] = False,
+    diverse: Annotated[
+        float | None,
+        typer.Option(
+            metavar="W", min=0, max=0.9, help="Prefer hits that differ from those above (try 0.5)."
+        ),
+    ] = None,
+    moments: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Further places shown in an asset (default: 3)."),
+    ] = None,
+    retriever: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Stages to search with (polyseek retrievers)."),
+    ] = None,
     as_json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
     grid: Annotated[
@@ -198,7 +258,7 @@ def search(
         typer.Option(metavar="FILE", help="Write a contact sheet (HTML with thumbnails)."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show how each modality was searched.")
+        bool, typer.Option("--explain", help="Show how it was searched and why each hit is there.")
     ] = False,
 ) -> None:
     """Search with a text, a picture, a sound, a video or a document."""
@@ -207,16 +267,25 @@ def search(
     from polyseek.cli.progress import progress_bar
     from polyseek.core.artifacts import reporting
 
-    opened = api.open(collection, create=False, resident=False)
+    opened = api.open(collection, create=False, resident=False, query_encoder=query_encoder, at=at)
     with progress_bar() as progress, reporting(progress):
         results = opened.search(
-            api.composing.read_terms(terms, any_of=any_of),
+            api.composing.read_terms(terms, any_of=any_of) if terms else None,
+            vector=read_vector(vector) if vector else None,
+            sparse=read_sparse(sparse) if sparse else None,
             limit=limit,
             modalities=[name.strip() for name in modality.split(",")] if modality else (),
             filter=condition,
             min_probability=min_probability,
-            show_all=show_all,
+            show_all=show_all or None,
             mode=_mode(hybrid=hybrid, dense=dense, text=text),
+            like=like or (),
+            unlike=unlike or (),
+            retriever=retriever,
+            collapse=collapse or None,
+            diverse=diverse,
+            moments=moments,
+            explain=explain,
         )
     if grid:
         _write_grid(grid, results)
@@ -231,12 +300,14 @@ def search(
 
 
 @app.command()
-def status(*, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+def status(
+    *, collection: CollectionOption = None, at: AtOption = None, as_json: JsonOption = False
+) -> None:
     """Show what a collection holds and which assets failed."""
     from polyseek import api
     from polyseek.cli import render
 
-    found = api.open(collection, create=False, resident=False).status()
+    found = api.open(collection, create=False, resident=False, at=at).status()
     if as_json:
         _print_json(found.to_dict())
     else:
@@ -322,11 +393,11 @@ def demo(
     return run(folder, to=to)
 
 
-def _mode(**flags: bool) -> str:
+def _mode(**flags: bool) -> str | None:
     chosen = [name for name, given in flags.items() if given]
     if len(chosen) > 1:
         raise ConfigError(f"--{' and --'.join(chosen)} exclude each other; give one of them")
-    return chosen[0] if chosen else "hybrid"
+    return chosen[0] if chosen else None
 
 
 def _print_json(value: dict[str, Any]) -> None:

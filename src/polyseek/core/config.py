@@ -14,6 +14,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from polyseek.core.errors import ConfigError
+from polyseek.core.retriever import Retriever, SearchMode
 from polyseek.core.types import Modality
 
 CONFIG_FILE = "polyseek.toml"
@@ -29,12 +30,18 @@ class Settings:
         offline: Never reach the network (``POLYSEEK_OFFLINE=1``).
         collection: Default collection (``POLYSEEK_COLLECTION``).
         threads: Inference threads; 0 for all cores (``POLYSEEK_THREADS``).
+        device: Where torch models run: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto`` for the
+            best there is (``POLYSEEK_DEVICE``).
+        allow_noncommercial: Allow models whose licence forbids commercial use
+            (``POLYSEEK_ALLOW_NONCOMMERCIAL=1``).
     """
 
     home: Path = field(default_factory=lambda: user_cache_path("polyseek", appauthor=False))
     offline: bool = False
     collection: str = ".polyseek"
     threads: int = 0
+    device: str = "auto"
+    allow_noncommercial: bool = False
 
     @property
     def models(self) -> Path:
@@ -90,19 +97,6 @@ class IndexOptions:
                 raise ConfigError(f"{name} is {value!r}; expected a number above 0")
 
 
-class SearchMode(StrEnum):
-    """What a search for a text compares."""
-
-    HYBRID = "hybrid"
-    """Embeddings and words."""
-
-    DENSE = "dense"
-    """Embeddings alone."""
-
-    TEXT = "text"
-    """Words alone."""
-
-
 class Group(StrEnum):
     """What one hit of a search is."""
 
@@ -111,6 +105,29 @@ class Group(StrEnum):
 
     SEGMENT = "segment"
     """A segment: an asset may have several hits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """What the columns of a table of vectors are.
+
+    Attributes:
+        id: Column that tells rows apart; it becomes the hits' uri.
+        vector: Column of lists of numbers; None for ``vector``, ``embedding`` or the only one.
+        sparse: Column of ``{"indices": [...], "weights": [...]}``; None for none.
+        text: Column of the words of each row; None for none.
+        modality: What the rows are; None for ``text``, or what a polyseek export says.
+        metadata: Columns that become fields; None for all others.
+        rows: For a ``.npy`` file: a table whose rows belong to its vectors, in order.
+    """
+
+    id: str = "id"
+    vector: str | None = None
+    sparse: str | None = None
+    text: str | None = None
+    modality: Modality | None = None
+    metadata: Sequence[str] | None = None
+    rows: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +144,8 @@ class SearchOptions:
         show_all: Show the nearest hits, however improbable.
         mode: What is compared; words only take part in a search for a text.
         group: What one hit is.
+        explain: Say why each hit was found, which takes longer.
+        retriever: The stages; what it says of the above was the caller's default.
     """
 
     limit: int = 10
@@ -136,6 +155,8 @@ class SearchOptions:
     show_all: bool = False
     mode: SearchMode = SearchMode.HYBRID
     group: Group = Group.ASSET
+    explain: bool = False
+    retriever: Retriever = field(default_factory=Retriever)
 
 
 def resolve_settings(
@@ -161,7 +182,14 @@ def resolve_settings(
     return replace(Settings(), **given)
 
 
-_TYPES = {"home": Path, "offline": bool, "collection": str, "threads": int}
+_TYPES = {
+    "home": Path,
+    "offline": bool,
+    "collection": str,
+    "threads": int,
+    "device": str,
+    "allow_noncommercial": bool,
+}
 assert set(_TYPES) == {f.name for f in fields(Settings)}  # noqa: S101 - guards the table above
 
 

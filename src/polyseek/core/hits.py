@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from polyseek.core.errors import QueryError
+from polyseek.core.sparse import SparseVector
 from polyseek.core.types import (
     Embeddings,
     Floats,
@@ -33,7 +34,9 @@ class Query:
         signals: A text, a picture, or the pieces of a recording; their mean is looked for.
         label: How to show the query: the text itself, or a path.
         prepared: Whether the signals went through the encoder's preprocessing already.
-        embeddings: One row, where it is known already; the signals are not embedded again.
+        embeddings: Where they are known already; the signals are not embedded again. The tower's
+            are empty where only the shared ones are known.
+        sparse: A sparse vector that is looked for, too.
     """
 
     modality: Modality
@@ -41,6 +44,12 @@ class Query:
     label: str
     prepared: bool = False
     embeddings: Embeddings | None = field(default=None, compare=False, repr=False)
+    sparse: SparseVector | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def typed(self) -> bool:
+        """Whether it is a text that somebody wrote, so that its words count."""
+        return self.modality is Modality.TEXT and list(self.signals) == [self.label]
 
 
 Item: TypeAlias = "tuple[str, str]"
@@ -79,6 +88,7 @@ class Composition:
     Attributes:
         terms: At least one of them is wanted.
         any: Whether a hit has to match any of the wanted terms instead of all of them.
+        judged: Ids of segments and uris of assets that are not shown: they were given as examples.
 
     Raises:
         QueryError: No term is wanted, there are too many, one counts nothing, or one is both
@@ -87,6 +97,7 @@ class Composition:
 
     terms: Sequence[Term]
     any: bool = False
+    judged: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if len(self.terms) > MAX_TERMS:
@@ -107,7 +118,12 @@ class Composition:
     @property
     def modality(self) -> Modality:
         """Of the first wanted term."""
-        return next(term.query.modality for term in self.terms if term.weight > 0)
+        return self.terms[self.first].query.modality
+
+    @property
+    def first(self) -> int:
+        """Place of the first wanted term."""
+        return next(i for i, term in enumerate(self.terms) if term.weight > 0)
 
     @property
     def label(self) -> str:
@@ -205,6 +221,40 @@ class TermEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Why a hit was found, in detail.
+
+    Attributes:
+        words: Words of the query that its texts have.
+        sentence: Of its text, the one that is nearest to the query.
+        without: Its rank without each term of a composed query: the drop-one test.
+        curve: Start and end in seconds and probability (or cosine) of every part of a recording.
+        where: How well each part of a picture's centre square fits the query, row by row.
+    """
+
+    words: tuple[str, ...] = ()
+    sentence: str | None = None
+    without: tuple[tuple[str, int], ...] = ()
+    curve: tuple[tuple[float, float, float], ...] = ()
+    where: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """An asset that shows, or says, the same as a hit.
+
+    Attributes:
+        id: Of the segment.
+        uri: Of the asset.
+        similarity: Cosine with the hit in the tower's own space.
+    """
+
+    id: str
+    uri: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """One retrieved asset with its best segment.
 
@@ -212,7 +262,8 @@ class Hit:
         id: Of the segment.
         uri: Of the asset.
         modality: Of the segment.
-        score: Cosine; higher is better. Comparable within one modality.
+        score: Cosine; higher is better. Comparable within one modality. Where the query has no
+            embedding, its BM25 or the product with its sparse vector.
         probability: That it is relevant, 0 to 1: comparable across modalities. None where nothing
             was fitted for the query's and the segment's modality.
         hub_bias: Its mean cosine with queries in general; None where not known.
@@ -225,6 +276,9 @@ class Hit:
         metadata: Its fields.
         moments: Further places in the same asset, best first.
         evidence: What each term says, for a composed query; `score` is then the first wanted one's.
+        duplicates: Assets that are nearly the same, most similar first; they are no hits.
+        ranks: Name of a stage and the rank after it, in order.
+        account: Why it was found, where that was asked for.
     """
 
     id: str
@@ -242,6 +296,9 @@ class Hit:
     metadata: Metadata = field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
     evidence: tuple[TermEvidence, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    ranks: tuple[tuple[str, int], ...] = ()
+    account: Account | None = None
 
     @property
     def item(self) -> Item:
@@ -260,13 +317,18 @@ class Clip:
     mime: str
     data: bytes
 
+    @property
+    def url(self) -> str:
+        """The copy itself as an address."""
+        return f"data:{self.mime};base64,{b64encode(self.data).decode()}"
+
     def html(self, alt: str = "") -> str:
         """An element that shows or plays it and needs no other file.
 
         Args:
             alt: What a picture is called, as HTML.
         """
-        source = f"data:{self.mime};base64,{b64encode(self.data).decode()}"
+        source = self.url
         match self.mime.partition("/")[0]:
             case "audio":
                 return f'<audio controls preload="none" src="{source}"></audio>'

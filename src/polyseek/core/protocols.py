@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
+from polyseek.core.columns import SegmentColumns, Version
+from polyseek.core.config import Settings
 from polyseek.core.errors import AssetError
-from polyseek.core.filters import FieldType
-from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
+from polyseek.core.filters import FieldType, Filter
+from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
+from polyseek.core.model_files import ModelFiles
+from polyseek.core.reranking import Candidate, Question
 from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
 from polyseek.core.types import (
@@ -31,10 +36,12 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Sound,
+    Space,
     Utterance,
 )
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from PIL.Image import Image
 
 
@@ -158,6 +165,64 @@ class Encoder(Protocol):
         ...
 
 
+class SparseEncoder(Protocol):
+    """Text -> sparse vector, as SPLADE and its kin make them. Called with the `Settings`."""
+
+    name: str
+    """As it is registered."""
+
+    revision: str
+    """Changes whenever its vectors change."""
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Sequence[SparseVector]:
+        """One vector per text, empty where it finds nothing in it; no text depends on the others.
+
+        Raises:
+            EncoderError: The model files cannot be loaded.
+        """
+        ...
+
+
+class EncoderFamily(Protocol):
+    """Reads one kind of model, by name: ``--encoder ./folder`` or ``hf:owner/repository``."""
+
+    name: str
+    """As it is registered, and as in ``NAME:./folder``."""
+
+    def wanted(self, names: Sequence[str]) -> Sequence[str]:
+        """Which of a model's files it needs; none where the model is of another family."""
+        ...
+
+    def look(self, folder: Path) -> None:
+        """Refuse a model by its small files, before its weights are fetched.
+
+        Raises:
+            EncoderError: It cannot be used.
+            MissingExtraError: What runs it is not installed.
+        """
+        ...
+
+    def load(self, files: ModelFiles, settings: Settings) -> Encoder:
+        """The encoder. Raises as `look` does."""
+        ...
+
+
+@runtime_checkable
+class PatchEncoder(Encoder, Protocol):
+    """An encoder that also knows where in a picture something is, and what single words look like.
+
+    Both are compared by cosine.
+    """
+
+    def patches(self, picture: Prepared) -> Floats:
+        """``(side * side, dim)`` unit-length embeddings of parts of a picture, row by row."""
+        ...
+
+    def words(self, text: str) -> tuple[Floats, Floats]:
+        """``(w, dim)`` unit-length embeddings of the known words of a text; ``(w,)`` weights."""
+        ...
+
+
 class ScoreScale(Protocol):
     """How a search makes the scores of different pairs of modalities comparable."""
 
@@ -171,6 +236,30 @@ class ScoreScale(Protocol):
 
     def probabilities(self, pair: Pair, vector: Floats, candidates: Candidates) -> Numbers | None:
         """``(n,)`` probability of relevance of each candidate; None without a calibration."""
+        ...
+
+
+class Reranker(Protocol):
+    """Scores the best hits of a search anew. Plug-ins are called with a `RerankSetup`.
+
+    It runs in a thread of its own and may be abandoned there when its time is up.
+    """
+
+    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterable[float]:
+        """A finite number for each candidate, in order; higher is better.
+
+        Given one by one, what is there counts when time is up. Whatever it raises, the search goes
+        on with the order it had.
+        """
+        ...
+
+
+@runtime_checkable
+class Locator(Reranker, Protocol):
+    """A reranker that can also say where in a picture it found what was asked for."""
+
+    def where(self, question: Question, hit: Hit) -> Floats | None:
+        """``(rows, columns)`` how well each part fits; None where that is not known."""
         ...
 
 
@@ -214,9 +303,18 @@ class StoreReader(Protocol):
         """
         ...
 
+    def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
+        """``(n, dim)`` embeddings of these segments in one space; NaN for those that are gone."""
+        ...
+
     @property
     def tuning(self) -> Tuning | None:
         """What was fitted to this collection; None when nothing was."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Texts kept with the collection by name, such as saved retrievers."""
         ...
 
     def search(self, request: Retrieval) -> Candidates:
@@ -281,6 +379,10 @@ class StoreWriter(Protocol):
         """Replace what was fitted to this collection, in one commit."""
         ...
 
+    def save_note(self, name: str, text: str | None) -> None:
+        """Keep a text with the collection, or forget it, in one commit."""
+        ...
+
     def optimize(self) -> None:
         """Compact small writes, drop old versions, and build or refresh search indexes."""
         ...
@@ -288,3 +390,73 @@ class StoreWriter(Protocol):
 
 class Store(StoreReader, StoreWriter, Protocol):
     """A collection's rows: vectors, metadata and asset records."""
+
+
+@runtime_checkable
+class ColumnStore(Store, Protocol):
+    """A store that takes and gives segments by the million, as columns."""
+
+    def upsert_columns(self, chunks: Iterable[SegmentColumns]) -> int:
+        """Add segments, replacing those of the same asset, modality and span; how many it had.
+
+        Chunks are taken one at a time; no segment comes twice. Assets are recorded by
+        `record_assets`, after which searches see them.
+        """
+        ...
+
+    def record_assets(self) -> None:
+        """Bring the records of assets in line with the segments that there are."""
+        ...
+
+    def export(self, condition: Filter | None = None) -> pa.RecordBatchReader:
+        """All segments that pass, with embeddings, texts and fields; see `store.export`."""
+        ...
+
+
+@runtime_checkable
+class VersionedStore(Store, Protocol):
+    """A store that keeps old states of its collection."""
+
+    def versions(self) -> Sequence[Version]:
+        """Those that are kept, oldest first."""
+        ...
+
+    def record_version(self, action: str, detail: Mapping[str, object]) -> None:
+        """Keep the state as it is now, unless nothing changed. Only call within `writing()`."""
+        ...
+
+    def mark(self) -> Version:
+        """The state as it is now, without keeping it; its number is 0."""
+        ...
+
+    def at(self, version: Version) -> Store:
+        """The collection as it was; cannot be written."""
+        ...
+
+    def restore(self, version: Version) -> None:
+        """Go back to a version, or to a mark. Only call within `writing()`.
+
+        What leads there is made known first: killed half-way, the next writer goes on.
+        """
+        ...
+
+    def compact(self, keep: int) -> None:
+        """Keep the last versions only, and reclaim space. Only call within `writing()`."""
+        ...
+
+
+@runtime_checkable
+class SwitchingStore(Store, Protocol):
+    """A store beside which other indexes of the same assets may lie."""
+
+    def generations(self) -> Sequence[str]:
+        """Names of those that have answered, the one that answers now last; "" for its own."""
+        ...
+
+    def serve(self, generations: Sequence[str]) -> None:
+        """Replace that list in one commit. Only call within `writing()`."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all rows for good, and give back their space. Only call within `writing()`."""
+        ...

@@ -27,9 +27,10 @@ MetadataValue: TypeAlias = "str | int | float | bool | datetime | list[str]"
 Metadata: TypeAlias = "Mapping[str, MetadataValue]"
 Floats: TypeAlias = "NDArray[np.float32]"
 
-Signal: TypeAlias = "str | Image | Sound | Sequence[Image] | NDArray[np.generic]"
-"""What one segment is made of: a text, a picture, a sound, the frames of a video shot, or (prepared
-for an encoder) an array."""
+Signal: TypeAlias = "str | Image | Sound | Motion | Sequence[Image] | NDArray[np.generic]"
+"""What one segment is made of: a text, a picture, a sound, the frames of a video shot, a stretch of
+motion, or ``(height, width)`` float32: a depth map in metres, 0 where not known, or a thermal image
+from 0 (coldest) to 1 (warmest)."""
 
 Stream: TypeAlias = "Iterator[Sound] | Iterator[Frame]"
 """A sound or a video as it is decoded, piece by piece: a long one never sits in memory."""
@@ -45,6 +46,9 @@ class Modality(StrEnum):
     IMAGE = "image"
     AUDIO = "audio"
     VIDEO = "video"
+    DEPTH = "depth"
+    THERMAL = "thermal"
+    IMU = "imu"
 
 
 class Role(StrEnum):
@@ -145,6 +149,27 @@ class Frame:
     image: Image
     start_s: float
     end_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Motion:
+    """A stretch of what an inertial measurement unit feels.
+
+    Attributes:
+        samples: ``(6, n)`` float32: acceleration along x, y, z in m/s², rotation about x, y, z in
+            rad/s.
+        sample_rate_hz: Samples per second.
+        start_s: Where in its asset it begins.
+    """
+
+    samples: Floats
+    sample_rate_hz: float
+    start_s: float = 0.0
+
+    @property
+    def end_s(self) -> float:
+        """Where in its asset it ends."""
+        return self.start_s + int(self.samples.shape[1]) / self.sample_rate_hz
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,6 +404,11 @@ class EncoderInfo:
     checksums: Mapping[str, str] = field(default_factory=dict)
 
 
+def exactly(encoder: str, revision: str) -> str:
+    """``name@revision``, for people; a name may end with its revision already."""
+    return encoder if encoder.endswith(f"@{revision}") else f"{encoder}@{revision}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Which encoder and format a collection was made with.
@@ -388,8 +418,11 @@ class Manifest:
         encoder: Encoder name.
         revision: Encoder revision.
         dim: Length of a shared-space embedding.
-        tower_dims: Length of a tower embedding, by modality.
+        tower_dims: Length of a tower embedding, by modality; where a modality has none, its own
+            space is the shared one.
         checksums: SHA-256 of the encoder's files, by name.
+        sparse: Name and revision of the sparse encoder its texts are read by; None for none.
+        query_encoder: Encoder that reads queries where the vectors were made elsewhere.
     """
 
     format_version: int
@@ -398,3 +431,5 @@ class Manifest:
     dim: int
     tower_dims: Mapping[Modality, int]
     checksums: Mapping[str, str] = field(default_factory=dict)
+    sparse: tuple[str, str] | None = None
+    query_encoder: str | None = None

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyseek.core.types import Floats
-from polyseek.encode.towers import MAX_CHARS, unit
+from polyseek.encode.tokens import MAX_CHARS
+from polyseek.encode.towers import unit
 
 HEADS_FILE = "mini_heads.npz"
 SOUND_HEAD_FILE = "mini_sound_head.npz"
@@ -59,7 +60,7 @@ class Heads:
     def text(self, tower: Floats, texts: Sequence[str]) -> Floats:
         """``(n, dim)`` float32 unit length from ``(n, 384)`` MiniLM vectors and their texts."""
         sentences = unit(tower @ self.sentence_map)
-        lexical = unit(np.stack([self._word_sum(text) for text in texts]))
+        lexical = unit(np.stack([self.word_sum(text) for text in texts]))
         mixed = unit((1 - self.word_share) * sentences + self.word_share * lexical)
         return np.concatenate([mixed, np.zeros((len(mixed), 1), np.float32)], axis=1)
 
@@ -76,14 +77,22 @@ class Heads:
         rest = np.sqrt(np.maximum(1 - np.sum(centred**2, axis=1, keepdims=True), 0))
         return np.concatenate([centred, rest], axis=1).astype(np.float32)
 
-    def _word_sum(self, text: str) -> Floats:
-        rows = [
-            row
-            for word in words_of(text[:MAX_CHARS])
-            if (row := self._row_of.get(word)) is not None
-        ]
+    def words_in(self, text: str) -> tuple[Floats, Floats]:
+        """``(w, dim)`` unit-length vectors of a text's known words, and ``(w,)`` their weights."""
+        rows = self._rows_of(text)
+        vectors = unit(self.word_vectors[rows].astype(np.float32)).reshape(len(rows), -1)
+        filled = np.concatenate([vectors, np.zeros((len(rows), 1), np.float32)], axis=1)
+        return filled, self.word_weights[rows]
+
+    def word_sum(self, text: str) -> Floats:
+        """``(d,)`` weighted sum of the vectors of a text's known words."""
+        rows = self._rows_of(text)
         total: Floats = self.word_weights[rows] @ unit(self.word_vectors[rows].astype(np.float32))
         return total
+
+    def _rows_of(self, text: str) -> list[int]:
+        known = (self._row_of.get(word) for word in words_of(text[:MAX_CHARS]))
+        return [row for row in known if row is not None]
 
     def save(self, file: BinaryIO) -> None:
         """Write the arrays as an ``.npz`` that is the same, byte for byte, for the same arrays."""

@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from polyseek.core.artifacts import ensure
 from polyseek.core.config import Settings
-from polyseek.core.errors import EncoderError
 from polyseek.core.types import Embeddings, EncoderInfo, Floats, Modality, Prepared, Role, Tower
 from polyseek.encode import catalogue, heads
+from polyseek.encode.patches import ClipPatchTower
+from polyseek.encode.pictures import ShotPrepare
 from polyseek.encode.towers import (
     ClipImageTower,
     ClipPrepare,
-    FramesPrepare,
     MiniLmTower,
     as_text,
+    no_tower,
     unit,
 )
 from polyseek.encode.yamnet import GRAPH_FILE, YamnetPrepare, YamnetTower
@@ -48,6 +49,7 @@ class MiniEncoder:
 
         threads = settings.threads
         self._image = ClipImageTower(file("image"), threads=threads)
+        self._parts = ClipPatchTower(file("image"), threads=threads)
         self._text = MiniLmTower(file("text"), file("tokenizer"), threads=threads)
         self._audio = YamnetTower(file("audio"), threads=threads)
         prepare = ClipPrepare()
@@ -60,12 +62,12 @@ class MiniEncoder:
                 Modality.TEXT: Tower(dim=MiniLmTower.dim, prepare=as_text, batch_size=32),
                 Modality.AUDIO: Tower(dim=YamnetTower.dim, prepare=YamnetPrepare(), batch_size=8),
                 Modality.VIDEO: Tower(
-                    dim=ClipImageTower.dim, prepare=FramesPrepare(prepare), batch_size=4
+                    dim=ClipImageTower.dim, prepare=ShotPrepare(prepare), batch_size=4
                 ),
             },
             checksums={
                 **{a.name: a.sha256 for a in entry.artifacts},
-                **{name: _checksum(name) for name in PACKAGED},
+                **{name: checksum(name) for name in PACKAGED},
             },
         )
 
@@ -87,8 +89,7 @@ class MiniEncoder:
         """Embed prepared signals; see `polyseek.core.protocols.Encoder`."""
         tower = self.info.towers.get(modality)
         if tower is None:
-            known = ", ".join(sorted(self.info.towers))
-            raise EncoderError(f"encoder '{NAME}' has no {modality} tower; it has {known}")
+            raise no_tower(NAME, modality, self.info.towers)
         if not batch:
             return Embeddings(
                 shared=np.empty((0, DIM), np.float32), tower=np.empty((0, tower.dim), np.float32)
@@ -104,6 +105,14 @@ class MiniEncoder:
         own = self._image.encode(arrays) if modality is Modality.IMAGE else self._frames(arrays)
         return Embeddings(shared=self._heads.image(own), tower=own)
 
+    def patches(self, picture: Prepared) -> Floats:
+        """Parts of a picture; see `polyseek.core.protocols.PatchEncoder`."""
+        return self._heads.image(self._parts.encode(cast("NDArray[np.generic]", picture)))
+
+    def words(self, text: str) -> tuple[Floats, Floats]:
+        """What a text's words look like; see `polyseek.core.protocols.PatchEncoder`."""
+        return self._heads.words_in(text)
+
     def _frames(self, batch: Sequence[NDArray[np.generic]]) -> Floats:
         """Unit-length ``(n, 512)``: the mean picture of each shot's frames."""
         flat = [frame for frames in batch for frame in frames]
@@ -116,6 +125,7 @@ def load(settings: Settings) -> MiniEncoder:
     return MiniEncoder(settings)
 
 
-def _checksum(name: str) -> str:
+def checksum(name: str) -> str:
+    """SHA-256 of a file of this package's data."""
     data = (files("polyseek.encode") / "data" / name).read_bytes()
     return hashlib.sha256(data).hexdigest()

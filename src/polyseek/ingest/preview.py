@@ -33,13 +33,14 @@ SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
 def preview(hit: Hit) -> Clip | None:
     """A JPEG of a picture or page, an Opus clip of a sound, a silent MP4 of a video moment.
 
-    None for texts, and for assets that cannot be read any more.
+    None for what has no picture and no sound, and for assets that cannot be read any more.
     """
-    if hit.modality is Modality.TEXT:
-        return None
-    return _made(
-        hit, {Modality.IMAGE: _picture, Modality.AUDIO: _sound, Modality.VIDEO: _film}[hit.modality]
-    )
+    make = {
+        Modality.IMAGE: _picture,
+        Modality.AUDIO: _sound,
+        Modality.VIDEO: _film,
+    }.get(hit.modality)
+    return None if make is None else _made(hit, make)
 
 
 def picture(hit: Hit) -> Clip | None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from polyseek.core.errors import QueryError
 from polyseek.core.hits import Candidates, Composition, Hit, TermEvidence
 from polyseek.core.tuning import Numbers, Pair
 from polyseek.core.types import Embeddings, Floats, Modality, SegmentBatch, Space
@@ -78,7 +77,7 @@ def pool(
     known = [p for p in found if p is not None]
     if len(known) == len(found):
         evidence = np.stack([log_odds(p) for p in known])
-        thresholds = log_odds(_matches(query, hits[0].modality, calibrator))
+        thresholds = log_odds(match_probabilities(query, hits[0].modality, calibrator))
     else:
         evidence = np.stack([standardised(_scores(one)) for one in scored])
         thresholds = np.full(len(scored), STANDARD_THRESHOLD)
@@ -94,17 +93,8 @@ def pool(
 
 
 def compared(embeddings: Embeddings, pair: Pair) -> tuple[Floats, Space]:
-    """The row of a query that its own kind, or another, is compared with, and in which space.
-
-    Raises:
-        QueryError: It is only known in the other space.
-    """
-    if pair[0] is pair[1]:
-        if not embeddings.tower.size:
-            raise QueryError(
-                f"{pair[1]} segments are compared in their tower's own space, and the query's "
-                f"vector there is missing; give it too, or search other modalities than {pair[1]}"
-            )
+    """The row of a query that its own kind, or another, is compared with, and in which space."""
+    if pair[0] is pair[1] and embeddings.tower.size:
         return embeddings.tower[0], Space.TOWER
     return embeddings.shared[0], Space.SHARED
 
@@ -192,7 +182,7 @@ def standardised(scores: Numbers) -> Numbers:
     return found
 
 
-def _matches(query: Composition, target: Modality, calibrator: Calibrator) -> Numbers:
+def match_probabilities(query: Composition, target: Modality, calibrator: Calibrator) -> Numbers:
     """``(terms,)`` probability from which each term alone has found something."""
     calibrations = [calibrator.calibration((t.query.modality, target)) for t in query.terms]
     return np.array([c.match_probability if c else 0.5 for c in calibrations])
@@ -206,7 +196,7 @@ def _with_evidence(
     query: Composition, scored: Sequence[Sequence[Hit]], found: Sequence[Numbers | None], i: int
 ) -> Hit:
     """Hit i as the first wanted term scored it, with what every term says."""
-    first = next(n for n, term in enumerate(query.terms) if term.weight > 0)
+    first = query.first
     evidence = tuple(
         TermEvidence(
             term=term.query.label,

@@ -23,6 +23,7 @@ def by_asset(
     limit: int,
     probabilities: Sequence[float] | None = None,
     key: HitKey | None = None,
+    further: int = MAX_MOMENTS,
 ) -> list[Hit]:
     """The first hit of each asset, with further places in it as `moments`.
 
@@ -33,21 +34,24 @@ def by_asset(
         limit: Number of hits to return.
         probabilities: Of the hits, where they are known.
         key: What hits share that are shown as one; their asset by default.
+        further: Places besides the best one that are listed.
 
     Returns:
         Hits with `rank` and `probability` set, best first.
     """
     known: Sequence[float | None] = probabilities or [None] * len(hits)
-    key_ = key or key_of(Group.ASSET)
+    key = key or key_of(Group.ASSET)
     first: dict[Item, tuple[Hit, float | None]] = {}
     moments: dict[Item, list[Moment]] = {}
+    shown: dict[Item, list[Hit]] = {}
     for hit, probability in zip(hits, known, strict=True):
-        own = key_(hit)
+        own = key(hit)
         if own not in first:
             if len(first) == limit:
                 continue
-            first[own], moments[own] = (hit, probability), []
-        elif len(moments[own]) < MAX_MOMENTS and not _seen(hit, first[own][0], moments[own]):
+            first[own], moments[own], shown[own] = (hit, probability), [], [hit]
+        elif len(moments[own]) < further and not overlaps(hit, shown[own]):
+            shown[own].append(hit)
             moments[own].append(
                 Moment(
                     modality=hit.modality,
@@ -65,9 +69,9 @@ def by_asset(
 
 def assets_first(hits: Sequence[Hit], *, key: HitKey | None = None) -> tuple[list[Hit], list[Hit]]:
     """The best hit of each asset (or `key`), and all others, both in the order they came in."""
-    key_ = key or key_of(Group.ASSET)
+    key = key or key_of(Group.ASSET)
     first: dict[Item, Hit] = {}
-    others = [hit for hit in hits if first.setdefault(key_(hit), hit) is not hit]
+    others = [hit for hit in hits if first.setdefault(key(hit), hit) is not hit]
     return list(first.values()), others
 
 
@@ -81,8 +85,10 @@ def _segment(hit: Hit) -> Item:
     return hit.uri, hit.id
 
 
-def _seen(hit: Hit, best: Hit, moments: Sequence[Moment]) -> bool:
-    if hit.span is None:
-        return True
-    earlier = [best.span, *(moment.span for moment in moments)]
-    return any(span is None or span.overlap(hit.span) > MAX_OVERLAP for span in earlier)
+def overlaps(hit: Hit, others: Sequence[Hit]) -> bool:
+    """Whether a place is mostly inside of one of these in the same asset, or is the whole of it."""
+    if not others:
+        return False
+    return hit.span is None or any(
+        other.span is None or other.span.overlap(hit.span) > MAX_OVERLAP for other in others
+    )

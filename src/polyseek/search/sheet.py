@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
+from io import BytesIO
 from urllib.parse import unquote, urlsplit
 
 from polyseek.core.hits import Clip, Hit
@@ -21,6 +23,7 @@ _STYLE = """
 .polyseek blockquote{margin:0;padding:10px 12px;height:160px;overflow:auto;background:#fff8e6}
 .polyseek p{margin:0;padding:8px 12px;overflow-wrap:anywhere}
 .polyseek small{color:#5d5d66}
+.polyseek svg{width:100%;height:32px;display:block}.polyseek svg.where{height:180px}
 .polyseek a{color:inherit}
 @media (prefers-color-scheme:dark){.polyseek{color:#ececf0}.polyseek li{background:#26262b}
  .polyseek img,.polyseek video{background:#1b1b1f}.polyseek blockquote{background:#35301f}
@@ -62,8 +65,10 @@ def _card(hit: Hit, clip: Clip | None) -> str:
     places = [hit.span.label()] if hit.span else []
     places += [moment.span.label() for moment in hit.moments if moment.span]
     where = f"<br><small>{_escape(', '.join(places))}</small>" if places else ""
+    same = len(hit.duplicates)
+    where += f"<br><small>+{same} nearly the same</small>" if same else ""
     return (
-        f"<li>{_body(hit, clip, name)}<p>{hit.rank}. {link}{where}<br>"
+        f"<li>{_body(hit, clip, name)}{_curve(hit)}<p>{hit.rank}. {link}{where}<br>"
         f"<small>{_escape(hit.modality)} &middot; {hit.figure().strip()}</small></p></li>"
     )
 
@@ -71,7 +76,50 @@ def _card(hit: Hit, clip: Clip | None) -> str:
 def _body(hit: Hit, clip: Clip | None, name: str) -> str:
     if clip is None:
         return f"<blockquote>{_escape(hit.text or '')}</blockquote>"
+    if hit.account and hit.account.where:
+        return _heat(hit.account.where, clip, name)
     return clip.html(name)
+
+
+def _heat(where: Sequence[Sequence[float]], clip: Clip, name: str) -> str:
+    """The picture, darker where it does not answer; the encoder looked at its centre square."""
+    from PIL import Image
+
+    with Image.open(BytesIO(clip.data)) as image:
+        width, height = image.size
+    side, step = min(width, height), min(width, height) / len(where)
+    low, high = min(map(min, where)), max(map(max, where))
+    cells = "".join(
+        f'<rect x="{(width - side) / 2 + x * step:.1f}" y="{(height - side) / 2 + y * step:.1f}" '
+        f'width="{step + 0.5:.1f}" height="{step + 0.5:.1f}" '
+        f'opacity="{0.75 * (high - value) / max(high - low, 1e-9):.2f}"/>'
+        for y, row in enumerate(where)
+        for x, value in enumerate(row)
+    )
+    return (
+        f'<svg class="where" viewBox="0 0 {width} {height}" role="img" aria-label="{name}">'
+        f'<image href="{clip.url}" width="{width}" height="{height}"/>{cells}</svg>'
+    )
+
+
+def _curve(hit: Hit) -> str:
+    """How well every second of a recording answers, where that was asked for."""
+    curve = hit.account.curve if hit.account else ()
+    if len(curve) < 2:
+        return ""
+    start, end = curve[0][0], max(stop for _, stop, _ in curve)
+    low, high = min(v for *_, v in curve), max(v for *_, v in curve)
+    points = [
+        f"{100 * ((a + b) / 2 - start) / max(end - start, 1e-9):.1f},"
+        f"{19 - 18 * (value - low) / max(high - low, 1e-9):.1f}"
+        for a, b, value in curve
+    ]
+    label = f"{low:.2f} to {high:.2f} over {end - start:.0f} s"
+    return (
+        f'<svg viewBox="0 0 100 20" preserveAspectRatio="none" role="img" aria-label="{label}">'
+        f'<title>{label}</title><polyline points="{" ".join(points)}" fill="none" '
+        'stroke="currentColor" vector-effect="non-scaling-stroke"/></svg>'
+    )
 
 
 def _parts(uri: str) -> tuple[str, str]:

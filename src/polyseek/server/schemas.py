@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from polyseek.core.config import Group, SearchMode
+from polyseek.core.config import Group
 from polyseek.core.hits import MAX_TERMS
+from polyseek.core.retriever import SearchMode
 from polyseek.core.types import AssetStatus, Modality, SpanUnit
 from polyseek.server.jobs import JobState
 

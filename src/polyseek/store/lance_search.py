@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import pyarrow as pa
 from polyseek.core.filters import Filter
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval
 from polyseek.core.sparse import SparseVector
+from polyseek.core.types import Floats, Space
 from polyseek.store import inverted, lance_index, layout
+from polyseek.store.batches import in_order
 from polyseek.store.filter_sql import quote, to_sql
 from polyseek.store.hits import hits_from_arrow
 
@@ -56,7 +58,7 @@ def search_sparse(
     best = inverted.best(scores, ids, request.limit)
     wanted = [ids[i] for i in best]
     hidden = {*inverted.COLUMNS, *layout.VECTOR_COLUMN.values()}
-    column = layout.VECTOR_COLUMN[request.space]
+    column = layout.vector_column(request.space, table.schema.names)
     shown = [name for name in table.schema.names if name not in hidden]
     by_id = f"id IN ({', '.join(map(quote, wanted))})" if wanted else "FALSE"
     found = table.search().where(by_id).limit(None).select([*shown, column]).to_arrow()
@@ -68,6 +70,14 @@ def search_sparse(
         products=scores[best].tolist(),
     )  # fmt: skip
     return Candidates(hits=hits, tier="lance-sparse", rows=len(ids))
+
+
+def vectors(table: Any, ids: Sequence[str], space: Space) -> Floats:
+    """See `polyseek.core.protocols.StoreReader`."""
+    column = layout.vector_column(space, table.schema.names)
+    by_id = f"id IN ({', '.join(map(quote, ids))})"
+    found = table.search().where(by_id).limit(None).select(["id", column]).to_arrow()
+    return in_order(ids, found["id"].to_pylist(), layout.vectors_to_numpy(found[column]))
 
 
 def _nearest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
 from polyseek.core.sparse import SparseVector
 from polyseek.core.types import Floats, Modality, Space
 from polyseek.store import inverted, lance_text, layout, recall
+from polyseek.store.batches import in_order
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow
 from polyseek.store.scan import EXACT_ROWS, CodedIndex, ExactIndex, Rows, VectorIndex
@@ -31,7 +32,7 @@ class Resident:
     def __init__(self, table: Any, modality: Modality, version: int) -> None:
         self.version, self.modality = version, modality
         self._table = table
-        self._indexes: dict[Space, VectorIndex] = {}
+        self._indexes: dict[str, VectorIndex] = {}
         self._offsets: dict[HubCorrection, Floats] = {}
         vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
         names = [name for name in table.schema.names if name not in vectors]
@@ -105,6 +106,18 @@ class Resident:
         )  # fmt: skip
         return Candidates(hits=hits, tier="memory-sparse", rows=eligible)
 
+    def vectors(self, ids: Sequence[str], space: Space) -> Floats:
+        """See `polyseek.core.protocols.StoreReader`; a space not searched yet is left on disk."""
+        known = [id_ for id_ in ids if id_ in self._row_of]
+        rows = np.array([self._row_of[id_] for id_ in known], np.int64)
+        if space in self._indexes:
+            return in_order(ids, known, self._indexes[space].gather(rows))
+        column = layout.vector_column(space, self._table.schema.names)
+        ascending = np.unique(rows)
+        found = self._table.take_offsets(ascending.tolist()).select([column]).to_arrow()
+        names = [self._ids[row] for row in ascending]
+        return in_order(ids, names, layout.vectors_to_numpy(found[column]))
+
     @cached_property
     def _inverted(self) -> inverted.InvertedIndex:
         rows = self._table.search().select(list(inverted.COLUMNS)).to_arrow()
@@ -117,6 +130,10 @@ class Resident:
     @cached_property
     def _by_row_id(self) -> Rows:
         return np.argsort(self._row_ids)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {id_: row for row, id_ in enumerate(self._ids)}
 
     def _rows_of(self, row_ids: Any) -> Rows:
         """Our numbers of Lance's rows."""
@@ -139,22 +156,22 @@ class Resident:
         return self._offsets[hub]
 
     def _index(self, space: Space) -> VectorIndex:
-        if space not in self._indexes:
-            column = layout.VECTOR_COLUMN[space]
+        column = layout.vector_column(space, self._table.schema.names)
+        if column not in self._indexes:
             query = self._table.search().select([column])
             if len(self._columns) <= EXACT_ROWS:
                 vectors = layout.vectors_to_numpy(query.to_arrow()[column])
-                self._indexes[space] = ExactIndex(vectors)
+                self._indexes[column] = ExactIndex(vectors)
             else:
                 blocks = (layout.vectors_to_numpy(batch[column]) for batch in query.to_batches())
-                self._indexes[space] = _coded(blocks, len(self._columns))
-        return self._indexes[space]
+                self._indexes[column] = _coded(blocks, len(self._columns))
+        return self._indexes[column]
 
 
 def _coded(blocks: Iterator[Floats], rows: int) -> CodedIndex:
     coded = CodedIndex(blocks, rows=rows)
     coded.recall = recall.measure(
-        coded.sample(recall.sample_rows(rows)),
+        coded.gather(recall.sample_rows(rows)),
         search=lambda query: np.sort(coded.search(query, recall.AT)[1])[-recall.AT :],
         exact=lambda queries: coded.exact(queries, recall.AT),
     )
