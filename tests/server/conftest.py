@@ -30,7 +30,7 @@ def made(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def app_of(made, tmp_path_factory):
     """Makes an app in this process, with the fake encoder."""
 
@@ -46,7 +46,7 @@ def app_of(made, tmp_path_factory):
         yield make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(app_of):
     """Of an app that serves `made` to this machine alone."""
     with TestClient(app_of(), base_url=ORIGIN, raise_server_exceptions=False) as opened:
