@@ -11,6 +11,7 @@ import typer
 from polyseek.cli import exits, keys, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
+from polyseek.cli.mcp import mcp
 from polyseek.cli.reindex import reindex
 from polyseek.cli.serve import serve
 from polyseek.cli.vectors import export, import_, read_sparse, read_vector
@@ -28,6 +29,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(retrievers.app, name="retrievers")
 app.command()(fields)
+app.command()(mcp)
 app.command()(serve)
 app.command("import")(import_)
 app.command()(export)
