@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from polyseek.core.errors import ConfigError, MissingExtraError
+from polyseek.core.objects import scheme_of
 
 
 def serve(
@@ -19,7 +20,8 @@ def serve(
             "--collection",
             "-c",
             metavar="[NAME=]FOLDER",
-            help="A collection, by the name it gets in URLs; repeatable (default: .polyseek).",
+            help="A collection, or s3://BUCKET/PATH, by the name it gets in URLs; repeatable "
+            "(default: .polyseek).",
         ),
     ] = None,
     host: Annotated[
@@ -97,19 +99,27 @@ def named_collections(given: list[str]) -> dict[str, str]:
 
     named: dict[str, str] = {}
     for one in given or [resolve_settings().collection]:
-        name, _, folder = one.rpartition("=")
-        name = name or _name_of(Path(folder))
+        name, where = _split(one)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise ConfigError(f"-c {one}: '{name}' is no name for a URL; write -c NAME={folder}")
+            raise ConfigError(f"-c {one}: '{name}' is no name for a URL; write -c NAME={where}")
         if name in named:
-            raise ConfigError(f"-c {one}: '{name}' is there twice; write -c NAME={folder}")
-        named[name] = str(Path(folder).expanduser().absolute())
+            raise ConfigError(f"-c {one}: '{name}' is there twice; write -c NAME={where}")
+        named[name] = where if scheme_of(where) else str(Path(where).expanduser().absolute())
     return named
 
 
-def _name_of(folder: Path) -> str:
-    """``photos`` for photos.polyseek, ``default`` for .polyseek."""
-    return folder.absolute().name.removesuffix(".polyseek") or "default"
+def _split(given: str) -> tuple[str, str]:
+    """The name and the place of a collection; a URL may have a ``=`` of its own."""
+    name, sign, where = given.partition("=")
+    if not sign or scheme_of(given):
+        return _name_of(given), given
+    return name, where
+
+
+def _name_of(where: str) -> str:
+    """``photos`` for photos.polyseek, ``default`` for .polyseek; of a bucket alone, its name."""
+    last = where.rstrip("/").rpartition("/")[2] if scheme_of(where) else Path(where).absolute().name
+    return last.removesuffix(".polyseek") or "default"
 
 
 def _folders(given: list[Path]) -> list[Path]:

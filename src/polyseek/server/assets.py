@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import mimetypes
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
 
 from polyseek import api
-from polyseek.ingest.sources.files import local_path
 from polyseek.search.results import segment_dict
+from polyseek.server.media import SAFE, media_of
 from polyseek.server.previews import PreviewKey
 from polyseek.server.problems import ProblemError
 from polyseek.server.schemas import AssetOut, Id
@@ -22,19 +20,16 @@ router = APIRouter(prefix="/v1/collections/{name}/assets/{id_}", tags=["assets"]
 
 MAX_SEGMENTS = 1000
 Kind: TypeAlias = Literal["picture", "clip"]
-_SAFE = {
-    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
+_MEDIA: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"*/*": {}}},
+    206: {"description": "The range that was asked for."},
 }
-"""What is in a collection may be hostile: as a page of its own it must not run anything."""
-
 _PREVIEWS: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {mime: {} for mime in ("image/jpeg", "image/svg+xml", "audio/ogg", "video/mp4")}
     },
     304: {"description": "As it was."},
 }
-_AS_TEXT = frozenset({"text/html", "application/xhtml+xml", "text/xml", "application/xml"})
 
 
 @router.get("", response_model=AssetOut)
@@ -69,23 +64,16 @@ async def describe(
     return await state.use(name, look)
 
 
-@router.get("/media", response_class=FileResponse)
-async def media(name: str, id_: Id, state: StateDep, _: Reader) -> FileResponse:
+@router.get("/media", response_class=Response, responses=_MEDIA)
+async def media(name: str, id_: Id, request: Request, state: StateDep, _: Reader) -> Response:
     """The asset's bytes, whole or in ranges."""
-    record = await state.use(name, lambda opened: opened.assets.get(id_))
-    if not record.uri.startswith("file:"):
-        raise ProblemError(404, "no-media", "this asset is not a file of this server")
-    path = local_path(record.uri)
-    if not path.is_file():
-        raise ProblemError(404, "no-media", "the file of this asset is not there any more")
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return FileResponse(
-        path,
-        media_type="text/plain" if kind in _AS_TEXT else kind,
-        filename=path.name.encode(errors="replace").decode(),
-        content_disposition_type="inline",
-        headers={**_SAFE, "Cache-Control": "private, no-cache"},
-    )
+    # Nothing tells what an object was like before, so a part that must be of that is not given.
+    wanted = None if "if-range" in request.headers else request.headers.get("range")
+
+    def begin(opened: api.Collection) -> Response:
+        return media_of(opened.assets.get(id_).uri, wanted=wanted)
+
+    return await state.use(name, begin)
 
 
 @router.get("/preview", response_class=Response, responses=_PREVIEWS)
@@ -102,7 +90,7 @@ async def preview(
     """A small copy of a segment: thumbnail, page, keyframe or waveform; or a sound or film."""
     key = await state.use(name, lambda opened: _preview_key(opened, id_, segment, kind))
     tag = f'"{blake2b(repr(key).encode(), digest_size=12).hexdigest()}"'
-    headers = {**_SAFE, "Cache-Control": "private, max-age=600", "ETag": tag}
+    headers = {**SAFE, "Cache-Control": "private, max-age=600", "ETag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     clip = await state.draw(key)

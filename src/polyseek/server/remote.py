@@ -10,10 +10,12 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import PurePosixPath
+from threading import Timer
 from time import monotonic
 from typing import TypeAlias
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
@@ -60,7 +62,7 @@ def fetch(url: str, *, max_bytes: int, allowed: Callable[[Address], bool] = is_p
     for _ in range(MAX_REDIRECTS + 1):
         parts = _parts(url)
         try:
-            with _connection(parts, allowed) as connection:
+            with _connection(parts, allowed, until) as connection:
                 response = _get(connection, parts)
                 if response.status in _REDIRECTS and response.headers["location"]:
                     url = urljoin(url, response.headers["location"])
@@ -87,20 +89,34 @@ def _parts(url: str) -> SplitResult:
 
 
 class _Connection(HTTPConnection):
-    """Connected to one address, whatever the name in the URL may mean by now."""
+    """Connected to one address, whatever the name in the URL may mean by now.
 
-    def __init__(self, sock: socket.socket, host: str) -> None:
+    It is cut when time is up: a server that sends a byte now and then would hold a thread for ever.
+    """
+
+    def __init__(self, sock: socket.socket, host: str, until: float) -> None:
         super().__init__(host)
         self.sock = sock
+        self._limit = Timer(max(0.0, until - monotonic()), _cut, [sock])
+        self._limit.daemon = True
 
     def __enter__(self) -> _Connection:
+        self._limit.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._limit.cancel()
         self.close()
 
 
-def _connection(parts: SplitResult, allowed: Callable[[Address], bool]) -> _Connection:
+def _cut(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def _connection(
+    parts: SplitResult, allowed: Callable[[Address], bool], until: float
+) -> _Connection:
     assert parts.hostname is not None  # noqa: S101 - checked before, for the type checker
     port = parts.port or (443 if parts.scheme == "https" else 80)
     found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
@@ -109,9 +125,10 @@ def _connection(parts: SplitResult, allowed: Callable[[Address], bool]) -> _Conn
         raise QueryError(f"{parts.hostname} is not a public address")
     plain = socket.create_connection((str(addresses[0]), port), timeout=CONNECT_TIMEOUT_S)
     if parts.scheme == "http":
-        return _Connection(plain, parts.netloc)
+        return _Connection(plain, parts.netloc, until)
     context = ssl.create_default_context()
-    return _Connection(context.wrap_socket(plain, server_hostname=parts.hostname), parts.netloc)
+    secured = context.wrap_socket(plain, server_hostname=parts.hostname)
+    return _Connection(secured, parts.netloc, until)
 
 
 def _get(connection: _Connection, parts: SplitResult) -> HTTPResponse:
@@ -126,13 +143,15 @@ def _get(connection: _Connection, parts: SplitResult) -> HTTPResponse:
 def _body(response: HTTPResponse, max_bytes: int, until: float) -> bytes:
     blocks: list[bytes] = []
     size = 0
-    while block := response.read(_BLOCK):
+    while block := response.read1(_BLOCK):  # what has come: a full block may take for ever
         blocks.append(block)
         size += len(block)
         if size > max_bytes:
             raise QueryError(f"the URL serves more than {max_bytes:,} bytes")
         if monotonic() > until:
-            raise QueryError(f"the URL took longer than {TOTAL_TIMEOUT_S:g} s")
+            break
+    if monotonic() > until:
+        raise QueryError(f"the URL took longer than {TOTAL_TIMEOUT_S:g} s")
     return b"".join(blocks)
 
 

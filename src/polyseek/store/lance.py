@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ class LanceStore(WholeCollection):
         self.location, self.place = place.location, place
         self._database = place.connect()
         self._resident: dict[Modality, Resident] | None = {} if resident else None
+        self._copying = threading.Lock()
         self._tables: dict[str, Any] = {}
         self._clashes = ClashLog()
         self._counted: tuple[int, AssetCounts] | None = None
@@ -445,12 +447,15 @@ class LanceStore(WholeCollection):
         assert self._resident is not None  # noqa: S101 - the caller's case
         version = self._version_of(table)
         copy = self._resident.get(modality)
-        if copy is None or copy.version != version:
-            frozen = self._database.open_table(table.name)
-            frozen.checkout(version)
-            copy = Resident(frozen, modality, version)
-            self._resident[modality] = copy
-        return copy
+        if copy is not None and copy.version == version:
+            return copy
+        with self._copying:  # of searches that come at once one makes the copy
+            copy = self._resident.get(modality)
+            if copy is None or copy.version != version:
+                frozen = self._database.open_table(table.name)
+                frozen.checkout(version)
+                copy = self._resident[modality] = Resident(frozen, modality, version)
+            return copy
 
     def _check_vector(self, request: Retrieval) -> None:
         expected = space_dim(self.manifest, request.modality, request.space)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -33,6 +34,7 @@ class Resident:
         self.version, self.modality = version, modality
         self._table = table
         self._indexes: dict[str, VectorIndex] = {}
+        self._indexing = threading.Lock()
         self._offsets: dict[HubCorrection, Floats] = {}
         vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
         names = [name for name in table.schema.names if name not in vectors]
@@ -110,9 +112,9 @@ class Resident:
         """See `polyseek.core.protocols.StoreReader`; a space not searched yet is left on disk."""
         known = [id_ for id_ in ids if id_ in self._row_of]
         rows = np.array([self._row_of[id_] for id_ in known], np.int64)
-        if space in self._indexes:
-            return in_order(ids, known, self._indexes[space].gather(rows))
         column = layout.vector_column(space, self._table.schema.names)
+        if column in self._indexes:
+            return in_order(ids, known, self._indexes[column].gather(rows))
         ascending = np.unique(rows)
         found = self._table.take_offsets(ascending.tolist()).select([column]).to_arrow()
         names = [self._ids[row] for row in ascending]
@@ -157,15 +159,19 @@ class Resident:
 
     def _index(self, space: Space) -> VectorIndex:
         column = layout.vector_column(space, self._table.schema.names)
-        if column not in self._indexes:
-            query = self._table.search().select([column])
-            if len(self._columns) <= EXACT_ROWS:
-                vectors = layout.vectors_to_numpy(query.to_arrow()[column])
-                self._indexes[column] = ExactIndex(vectors)
-            else:
-                blocks = (layout.vectors_to_numpy(batch[column]) for batch in query.to_batches())
-                self._indexes[column] = _coded(blocks, len(self._columns))
-        return self._indexes[column]
+        if column in self._indexes:
+            return self._indexes[column]
+        with self._indexing:  # of searches that come at once one reads the vectors
+            if column not in self._indexes:
+                self._indexes[column] = self._read_index(column)
+            return self._indexes[column]
+
+    def _read_index(self, column: str) -> VectorIndex:
+        query = self._table.search().select([column])
+        if len(self._columns) <= EXACT_ROWS:
+            return ExactIndex(layout.vectors_to_numpy(query.to_arrow()[column]))
+        blocks = (layout.vectors_to_numpy(batch[column]) for batch in query.to_batches())
+        return _coded(blocks, len(self._columns))
 
 
 def _coded(blocks: Iterator[Floats], rows: int) -> CodedIndex:
