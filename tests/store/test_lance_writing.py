@@ -5,6 +5,7 @@ import os
 import pytest
 
 from polyseek.core.errors import CollectionBusyError, CollectionNotFoundError, StoreError
+from polyseek.core.types import Modality
 from polyseek.store import layout
 from polyseek.store.lance import LanceStore
 from polyseek.store.lance_files import writer_lock
@@ -104,3 +105,21 @@ def test_two_that_make_a_collection_exclude_each_other(tmp_path):
     LanceStore.create(str(tmp_path / "c"), MANIFEST)
     with pytest.raises(StoreError, match="already exists"):
         LanceStore.create(str(tmp_path / "c"), MANIFEST)
+
+
+def test_a_collection_made_before_there_was_depth_goes_on_as_it_was(tmp_path, monkeypatch):
+    rows = [row("mem:/a"), row("mem:/b")]
+    with monkeypatch.context() as past:
+        before = {m: name for m, name in layout.HUB_COLUMN.items() if m is not Modality.DEPTH}
+        past.setattr(layout, "HUB_COLUMN", before)
+        made = LanceStore.create(str(tmp_path / "old"), MANIFEST)
+        with made.writing():
+            made.upsert(indexed(rows), batches(rows))
+    store = LanceStore.open(str(tmp_path / "old"))
+    found = look(store)
+    assert len(found.hits) == 2
+    with store.writing():
+        store.upsert(indexed([row("mem:/c")]), batches([row("mem:/c")]))
+        store.set_hub_bias(Modality.TEXT, Modality.DEPTH, lambda rows: rows.shared[:, 0])
+        store.set_hub_bias(Modality.IMAGE, Modality.DEPTH, lambda rows: rows.shared[:, 0])
+    assert len(look(LanceStore.open(str(tmp_path / "old"))).hits) == 3

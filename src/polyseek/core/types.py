@@ -27,9 +27,10 @@ MetadataValue: TypeAlias = "str | int | float | bool | datetime | list[str]"
 Metadata: TypeAlias = "Mapping[str, MetadataValue]"
 Floats: TypeAlias = "NDArray[np.float32]"
 
-Signal: TypeAlias = "str | Image | Sound | Sequence[Image] | NDArray[np.generic]"
-"""What one segment is made of: a text, a picture, a sound, the frames of a video shot, or (prepared
-for an encoder) an array."""
+Signal: TypeAlias = "str | Image | Sound | Motion | Sequence[Image] | NDArray[np.generic]"
+"""What one segment is made of: a text, a picture, a sound, the frames of a video shot, a stretch of
+motion, or ``(height, width)`` float32: a depth map in metres, 0 where not known, or a thermal image
+from 0 (coldest) to 1 (warmest)."""
 
 Stream: TypeAlias = "Iterator[Sound] | Iterator[Frame]"
 """A sound or a video as it is decoded, piece by piece: a long one never sits in memory."""
@@ -45,6 +46,9 @@ class Modality(StrEnum):
     IMAGE = "image"
     AUDIO = "audio"
     VIDEO = "video"
+    DEPTH = "depth"
+    THERMAL = "thermal"
+    IMU = "imu"
 
 
 class Role(StrEnum):
@@ -145,6 +149,27 @@ class Frame:
     image: Image
     start_s: float
     end_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Motion:
+    """A stretch of what an inertial measurement unit feels.
+
+    Attributes:
+        samples: ``(6, n)`` float32: acceleration along x, y, z in m/s², rotation about x, y, z in
+            rad/s.
+        sample_rate_hz: Samples per second.
+        start_s: Where in its asset it begins.
+    """
+
+    samples: Floats
+    sample_rate_hz: float
+    start_s: float = 0.0
+
+    @property
+    def end_s(self) -> float:
+        """Where in its asset it ends."""
+        return self.start_s + int(self.samples.shape[1]) / self.sample_rate_hz
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,10 @@ def sounds() -> Mapping[str, Sound]:
 
 
 def probes_of(modality: Modality) -> Mapping[str, Signal]:
-    """Signals of a modality by their names; passages by a query for texts."""
+    """Signals of a modality by their names; passages by a query for texts.
+
+    None are known for depth, thermal images and motion: what they show is hard to make up.
+    """
     match modality:
         case Modality.TEXT:
             return TEXTS
@@ -82,6 +85,8 @@ def probes_of(modality: Modality) -> Mapping[str, Signal]:
             return {name: [picture] for name, picture in pictures().items()}
         case Modality.AUDIO:
             return sounds()
+        case _:
+            return {}
 
 
 def _picture(ground: str, draw: Draw) -> Image.Image:

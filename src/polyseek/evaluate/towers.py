@@ -64,7 +64,11 @@ def check_towers(subject: Subject) -> Check:
             verdict=Verdict.OK,
             summary="not looked at: the encoder reads no text, so there is nothing to name probes",
         )
-    wanted = [m for m in Modality if m in towers and (m in subject.samples or not subject.samples)]
+    wanted = [
+        m
+        for m in Modality
+        if m in towers and (m in subject.samples or not subject.samples) and probes_of(m)
+    ]
     verdicts, notes = [], []
     figures: dict[str, Figure] = {}
     for modality in wanted:

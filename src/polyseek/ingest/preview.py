@@ -30,15 +30,15 @@ SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
 def preview(hit: Hit) -> Clip | None:
     """A JPEG of a picture or page, an Opus clip of a sound, a silent MP4 of a video moment.
 
-    None for texts, and for files that cannot be read any more.
+    None for what has no picture and no sound, and for files that cannot be read any more.
     """
-    if urlsplit(hit.uri).scheme != "file" or hit.modality is Modality.TEXT:
-        return None
     make = {
         Modality.IMAGE: _picture,
         Modality.AUDIO: _sound,
         Modality.VIDEO: _film,
-    }[hit.modality]
+    }.get(hit.modality)
+    if make is None or urlsplit(hit.uri).scheme != "file":
+        return None
     import av
 
     try:

@@ -28,6 +28,7 @@ MIN_SEPARATION = 0.75
 
 SAMPLE = 10_000
 QUERIES = 3_000
+_UNASKED = {Modality.AUDIO, Modality.IMU}
 _SHARPNESS = 100.0
 _SEED = 0
 
@@ -56,8 +57,8 @@ def tune(
     """Fit every pair of modalities that the collection can tell something about, and keep it.
 
     Text queries are those of the bank. Pictures and videos are asked with as well: those of the
-    collection are the best guess at what people will bring. Sounds are left as they ship: few
-    queries of any bank are about them, so nothing could be learned.
+    collection are the best guess at what people will bring. Sounds and motion are left as they
+    ship: few queries of any bank are about them, so nothing could be learned.
 
     Args:
         store: Within its `writing()`.
@@ -79,7 +80,7 @@ def tune(
         (query, target)
         for query in asked
         for target in samples
-        if Modality.AUDIO not in (query, target) and (query is not target or query is Modality.TEXT)
+        if not _UNASKED & {query, target} and (query is not target or query is Modality.TEXT)
     ]
     calibrations, notes = {}, []
     for done, pair in enumerate(pairs):

@@ -23,7 +23,15 @@ from polyseek.search.group import asset_key, assets_first, by_asset
 from polyseek.search.hybrid import WordSearch, read_all_words
 from polyseek.search.results import PlanStep, Preview, Results
 
-_ORDER = [Modality.IMAGE, Modality.VIDEO, Modality.TEXT, Modality.AUDIO]
+_ORDER = [
+    Modality.IMAGE,
+    Modality.VIDEO,
+    Modality.TEXT,
+    Modality.AUDIO,
+    Modality.DEPTH,
+    Modality.THERMAL,
+    Modality.IMU,
+]
 
 MAX_CANDIDATES = 10_000
 FLOOR = 0.05

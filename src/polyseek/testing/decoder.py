@@ -15,7 +15,7 @@ import pytest
 
 from polyseek.core.errors import DecodeError
 from polyseek.core.protocols import Decoder
-from polyseek.core.types import Asset, Frame, Media, Modality, Signal, Sound
+from polyseek.core.types import Asset, Frame, Media, Modality, Motion, Signal, Sound
 
 Piece: TypeAlias = "Signal | Sound | Frame"
 
@@ -167,11 +167,25 @@ def _fits(modality: Modality, piece: Piece) -> bool:
                 and piece.image.mode == "RGB"
                 and (piece.start_s < piece.end_s)
             )
+        case Modality.IMU:
+            return (
+                isinstance(piece, Motion)
+                and piece.samples.dtype == np.float32
+                and piece.samples.shape[0] == 6
+                and bool(np.isfinite(piece.samples).all())
+            )
+        case Modality.DEPTH | Modality.THERMAL:
+            return (
+                isinstance(piece, np.ndarray)
+                and piece.dtype == np.float32
+                and piece.ndim == 2
+                and bool(np.isfinite(piece).all())
+            )
 
 
 def _content(piece: Piece) -> Any:
     match piece:
-        case Sound():
+        case Sound() | Motion():
             return piece.samples
         case Frame():
             return np.asarray(piece.image)

@@ -11,7 +11,15 @@ import pytest
 
 from polyseek.core.errors import EncoderError
 from polyseek.core.protocols import Encoder
-from polyseek.core.types import Embeddings, Modality, Prepared, Role, Signal, Sound
+from polyseek.core.types import (
+    Embeddings,
+    Modality,
+    Motion,
+    Prepared,
+    Role,
+    Signal,
+    Sound,
+)
 
 TEXTS = (
     "a red car",
@@ -47,6 +55,13 @@ class EncoderConformance(ABC):
                 Sound(samples=(0.3 * wave).astype(np.float32), sample_rate_hz=44_100)
                 for wave in waves
             ]
+        if modality is Modality.IMU:
+            return [
+                Motion(samples=rng.normal(size=(6, n)).astype(np.float32), sample_rate_hz=100)
+                for n in (1000, 500, 30)
+            ]
+        if modality in (Modality.DEPTH, Modality.THERMAL):
+            return [rng.random(shape, np.float32) for shape in ((48, 64), (200, 90), (8, 300))]
         from PIL import Image
 
         noise = Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8))
