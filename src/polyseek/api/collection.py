@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyseek.api.adapting import Shelf
 from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
@@ -76,7 +77,10 @@ class Collection:
         self._settings = settings
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
-        self._tuner = Tuner(store=store, encoder=encoder, defaults=self._defaults)
+        self._shelf = Shelf(store)
+        self._tuner = Tuner(
+            store=store, encoder=encoder, defaults=self._defaults, adapters=self._shelf.active
+        )
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
@@ -159,6 +163,7 @@ class Collection:
         min_probability: float | None = None,
         show_all: bool = False,
         mode: str = "hybrid",
+        strength: float | None = None,
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
 
@@ -174,6 +179,8 @@ class Collection:
             mode: ``"hybrid"`` compares embeddings and, for a text, words; ``"dense"`` or ``"text"``
                 one of them alone. A text may have ``"phrases"``, ``-exclusions`` and ``fuzzy~``
                 words.
+            strength: Of the collection's adapters, 0 (off) to 1, for this search; by default what
+                it was tuned to. At any other there are no probabilities.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -201,6 +208,7 @@ class Collection:
                 mode=mode_of(mode),
             ),
             defaults=self._defaults,
+            adapters=self._shelf.at(strength),
             preview=clip,
         )
 
@@ -238,15 +246,17 @@ class Collection:
         from polyseek.evaluate.doctor import diagnose
         from polyseek.search.calibrate import Calibrator
 
-        tuning = self._store.tuning
+        adapters = self._shelf.active()
+        scale = Calibrator(defaults=self._defaults, tuning=self._store.tuning, adapters=adapters)
         reads = Modality.TEXT in self._encoder.info.towers
         with reporting(progress):
             return diagnose(
                 self._store,
                 location=self.location,
                 encoder=self._encoder,
-                scale=Calibrator(defaults=self._defaults, tuning=tuning),
+                scale=scale,
                 bank=self._tuner.bank(brief=True) if reads else None,
+                adapters=adapters,
                 read=_read,
                 progress=progress,
             )

@@ -193,6 +193,10 @@ class StoreReader(Protocol):
         """What was fitted to this collection; None when nothing was."""
         ...
 
+    def attachment(self, name: str) -> bytes | None:
+        """What was attached to the collection by that name; None for nothing."""
+        ...
+
     def search(self, request: Retrieval) -> Candidates:
         """Nearest segments, best first: by cosine, corrected where the request says so.
 
@@ -253,6 +257,10 @@ class StoreWriter(Protocol):
 
     def save_tuning(self, tuning: Tuning) -> None:
         """Replace what was fitted to this collection, in one commit."""
+        ...
+
+    def attach(self, name: str, data: bytes | None) -> None:
+        """Keep some data with the collection by a name, in one commit; None removes it."""
         ...
 
     def optimize(self) -> None:

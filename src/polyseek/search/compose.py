@@ -92,9 +92,7 @@ def pool(
 
 def compared(embeddings: Embeddings, pair: Pair) -> tuple[Floats, Space]:
     """The row of a query that its own kind, or another, is compared with, and in which space."""
-    if pair[0] is pair[1]:
-        return embeddings.tower[0], Space.TOWER
-    return embeddings.shared[0], Space.SHARED
+    return embeddings.compared(pair)[0], Space.TOWER if pair[0] is pair[1] else Space.SHARED
 
 
 def rescored(

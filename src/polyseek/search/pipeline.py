@@ -8,6 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
+from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchMode, SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
@@ -49,6 +50,7 @@ def search(
     store: StoreReader,
     options: SearchOptions,
     defaults: Defaults | None = None,
+    adapters: Adapters | None = None,
     preview: Preview | None = None,
 ) -> Results:
     """Rank a collection's segments for a query.
@@ -62,6 +64,7 @@ def search(
         store: The collection's rows.
         options: Limit, target modalities, filter and least probability.
         defaults: Calibrations that ship with the encoder.
+        adapters: That move the queries; None for none.
         preview: Passed on to the results.
 
     Raises:
@@ -74,9 +77,12 @@ def search(
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
     words = read_all_words(whole, condition, options.mode)
-    embeddings = [embed(word.query, encoder) for word in words]
+    adapters = adapters or Adapters()
+    embeddings = [
+        adapters.move(word.query.modality, embed(word.query, encoder)) for word in words
+    ]
     encoded = perf_counter()
-    calibrator = Calibrator(defaults=defaults, tuning=store.tuning)
+    calibrator = Calibrator(defaults=defaults, tuning=store.tuning, adapters=adapters)
     rankings = [
         _rank(
             store, whole, embeddings, target=target, options=options, words=words,

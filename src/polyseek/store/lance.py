@@ -70,6 +70,7 @@ class LanceStore:
         self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: dict[str, str | None] = {}
         self._tuning: tuple[int, Tuning] | None = None
+        self._attached: tuple[int, dict[str, bytes | None]] | None = None
         self.manifest = _read_manifest(location, self._table(layout.ASSETS))
 
     @classmethod
@@ -178,6 +179,21 @@ class LanceStore:
                 self._tuning = version, Tuning.from_json(text)
         return self._tuning[1]
 
+    def attachment(self, name: str) -> bytes | None:
+        """See `polyseek.core.protocols.StoreReader`."""
+        if not self._exists(layout.ATTACHMENTS):
+            return None
+        with self._reading():
+            table = self._table(layout.ATTACHMENTS)
+            version = self._version_of(table)
+            if self._attached is None or self._attached[0] != version:
+                self._attached = version, {}
+            known = self._attached[1]
+            if name not in known:
+                rows = table.search().where(f"name = {quote(name)}").limit(1).to_arrow()
+                known[name] = rows["data"][0].as_py() if len(rows) else None
+        return known[name]
+
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
         return self._answer(request, lance_search.search, Resident.search)
@@ -260,6 +276,21 @@ class LanceStore:
         self._tables[layout.TUNING] = self._database.create_table(
             layout.TUNING, rows, mode="overwrite"
         )
+
+    @committing
+    def attach(self, name: str, data: bytes | None) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        if not self._exists(layout.ATTACHMENTS):
+            self._tables[layout.ATTACHMENTS] = self._database.create_table(
+                layout.ATTACHMENTS, schema=layout.ATTACHMENTS_SCHEMA
+            )
+        table = self._table(layout.ATTACHMENTS)
+        if data is None:
+            _delete(table, "name", [name])
+            return
+        rows = pa.table({"name": [name], "data": [data]}, schema=layout.ATTACHMENTS_SCHEMA)
+        merge = table.merge_insert("name").when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(rows)
 
     @committing
     def optimize(self) -> None:
@@ -409,6 +440,8 @@ class LanceStore:
         yield None, self._table(layout.ASSETS)
         if self._exists(layout.TUNING):
             yield None, self._table(layout.TUNING)
+        if self._exists(layout.ATTACHMENTS):
+            yield None, self._table(layout.ATTACHMENTS)
         yield from self._segment_tables()
 
 

@@ -46,6 +46,12 @@ HUB_COLUMN = {modality: f"hub_{modality}" for modality in Modality}
 """Hub bias by modality of the query; null where not known."""
 
 TUNING = "tuning"
+ATTACHMENTS = "attachments"
+"""Named data that belongs to the collection, one row each."""
+
+ATTACHMENTS_SCHEMA = pa.schema(
+    [pa.field("name", pa.string(), nullable=False), ("data", pa.large_binary())]
+)
 _MANIFEST_KEY = b"polyseek.manifest"
 _FIELD_PREFIX = "m_"
 _ARROW = {

@@ -50,6 +50,7 @@ class MemoryStore:
     def __init__(self, location: str, manifest: Manifest) -> None:
         self.location, self.manifest, self.version = location, manifest, 0
         self.tuning: Tuning | None = None
+        self._attachments: dict[str, bytes] = {}
         self._records: dict[str, AssetRecord] = {}
         self._rows: dict[str, _Row] = {}
         self._fields: dict[str, FieldType] = {}
@@ -90,6 +91,10 @@ class MemoryStore:
             return None
         chosen = [rows[i] for i in spread(len(rows), limit)]
         return self._batch(modality, chosen)
+
+    def attachment(self, name: str) -> bytes | None:
+        """See `polyseek.core.protocols.StoreReader`."""
+        return self._attachments.get(name)
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -186,6 +191,13 @@ class MemoryStore:
     def save_tuning(self, tuning: Tuning) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         self.tuning = tuning
+        self.version += 1
+
+    def attach(self, name: str, data: bytes | None) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        self._attachments.pop(name, None)
+        if data is not None:
+            self._attachments[name] = data
         self.version += 1
 
     def optimize(self) -> None:
