@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from polyseek.core.errors import QueryError
-from polyseek.core.types import Embeddings, Floats, Metadata, Modality, Signal, Space, Span
+from polyseek.core.types import (
+    Embeddings,
+    Floats,
+    Metadata,
+    Modality,
+    Signal,
+    Space,
+    Span,
+    SpanUnit,
+)
 
 if TYPE_CHECKING:
     from polyseek.core.filters import Filter
@@ -27,6 +36,15 @@ class Query:
     modality: Modality
     signals: Sequence[Signal]
     label: str
+
+
+Item: TypeAlias = "tuple[str, str]"
+"""What is shown as one hit: an asset (its uri and nothing), or a row of a table (its span)."""
+
+
+def item_of(uri: str, span: Span | None) -> Item:
+    """The item that a segment of this asset and span belongs to."""
+    return uri, span.key() if span is not None and span.unit is SpanUnit.ROW else ""
 
 
 PICTURE_LABEL = "image"
@@ -219,6 +237,11 @@ class Hit:
     metadata: Metadata = field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
     evidence: tuple[TermEvidence, ...] = ()
+
+    @property
+    def item(self) -> Item:
+        """What it shares with the hits that are shown as one with it."""
+        return item_of(self.uri, self.span)
 
     def figure(self) -> str:
         """How people read its rank's reason: ``92 %``, or the score where that is all there is."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from polyseek.core.hits import Hit, Moment
-from polyseek.core.types import SpanUnit
+from polyseek.core.hits import Hit, Item, Moment
 
 MAX_MOMENTS = 3
 MAX_OVERLAP = 0.5
@@ -29,10 +28,10 @@ def by_asset(
         Hits with `rank` and `probability` set, best first.
     """
     known: Sequence[float | None] = probabilities or [None] * len(hits)
-    first: dict[tuple[str, str], tuple[Hit, float | None]] = {}
-    moments: dict[tuple[str, str], list[Moment]] = {}
+    first: dict[Item, tuple[Hit, float | None]] = {}
+    moments: dict[Item, list[Moment]] = {}
     for hit, probability in zip(hits, known, strict=True):
-        key = asset_key(hit)
+        key = hit.item
         if key not in first:
             if len(first) == limit:
                 continue
@@ -55,15 +54,9 @@ def by_asset(
 
 def assets_first(hits: Sequence[Hit]) -> tuple[list[Hit], list[Hit]]:
     """The best hit of each asset, and all others, both in the order they came in."""
-    first: dict[tuple[str, str], Hit] = {}
-    others = [hit for hit in hits if first.setdefault(asset_key(hit), hit) is not hit]
+    first: dict[Item, Hit] = {}
+    others = [hit for hit in hits if first.setdefault(hit.item, hit) is not hit]
     return list(first.values()), others
-
-
-def asset_key(hit: Hit) -> tuple[str, str]:
-    """What hits share that are shown as one."""
-    is_row = hit.span is not None and hit.span.unit is SpanUnit.ROW
-    return hit.uri, hit.span.key() if is_row and hit.span else ""
 
 
 def _seen(hit: Hit, best: Hit, moments: Sequence[Moment]) -> bool:

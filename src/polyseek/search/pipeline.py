@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from time import perf_counter
 
 import numpy as np
@@ -20,7 +21,7 @@ from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Mo
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, pool
 from polyseek.search.fuse import by_probability, reciprocal_rank
-from polyseek.search.group import asset_key, assets_first, by_asset
+from polyseek.search.group import assets_first, by_asset
 from polyseek.search.hybrid import WordSearch, read_all_words
 from polyseek.search.results import PlanStep, Preview, Results
 
@@ -249,7 +250,7 @@ def _retrieve(
         # One long recording may fill the list: look deeper until there are enough assets.
         if len(near.hits) < wanted or wanted >= MAX_CANDIDATES:
             break
-        if len(set(map(asset_key, near.hits))) >= options.limit:
+        if len({hit.item for hit in near.hits}) >= options.limit:
             break
         wanted *= 4
     candidates = words.candidates(store, request, near)
@@ -297,7 +298,7 @@ def _merge(rankings: Sequence[_Ranking], options: SearchOptions) -> tuple[list[H
                 "probabilities; run 'polyseek tune', or leave out the least probability"
             )
         split = [assets_first(ranking.hits) for ranking in rankings]
-        best = reciprocal_rank([first for first, _ in split], key=asset_key)
+        best = reciprocal_rank([first for first, _ in split], key=attrgetter("item"))
         others = [hit for _, rest in split for hit in rest]
         return by_asset([*best, *others], limit=options.limit), any(r.matches for r in rankings)
     hits, probabilities = by_probability(calibrated)
