@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from polyseek.api.adapting import Shelf
+from polyseek.api.adapting import AdapterVersions, Shelf
 from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import modalities_of, mode_of, options_of
@@ -32,6 +32,9 @@ from polyseek.core.types import (
 )
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.search.results import Results
+
+if TYPE_CHECKING:
+    from polyseek.api.adapt import AdaptReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +236,42 @@ class Collection:
         from polyseek.learn.bank import read_bank
 
         return self._tuner.tune(read_bank(bank) if bank is not None else (), progress)
+
+    def adapt(
+        self,
+        pairs: str | Path = "auto",
+        *,
+        force: bool = False,
+        install: bool = True,
+        progress: ProgressCallback | None = None,
+    ) -> AdaptReport:
+        """Learn from pairs of queries and assets; install what held-out pairs show to be better.
+
+        Only texts are encoded: media are known by their stored embeddings.
+
+        Args:
+            pairs: A table, TREC qrels or a BEIR folder (see `core.pairs.read_pairs`), or ``auto``
+                for what captions, file names and labels in the collection say.
+            force: Install what is no better, too.
+            install: False only measures.
+            progress: Called with every step.
+
+        Raises:
+            ConfigError: The pairs cannot be read, are too few, or their assets are not indexed.
+            CollectionBusyError: Another process is writing to the collection.
+        """
+        from polyseek.api.adapt import Adapting
+
+        run = Adapting(
+            store=self._store, encoder=self._encoder, defaults=self._defaults, shelf=self._shelf,
+            tuner=self._tuner, progress=progress,
+        )  # fmt: skip
+        return run.run(pairs, force=force, install=install)
+
+    @property
+    def adapters(self) -> AdapterVersions:
+        """The versions that `adapt` has made: list, use and remove them."""
+        return AdapterVersions(self._store, self._shelf, self._tuner)
 
     def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
         """Check the encoder, the stored vectors and what a search makes of them; changes nothing.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from polyseek.cli import exits, models
+from polyseek.cli import adapt, exits, models
 from polyseek.cli.fields import fields
 from polyseek.core.errors import ConfigError
 
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.command()(fields)
+app.command()(adapt.adapt)
+app.add_typer(adapt.app, name="adapters")
 
 CollectionOption = Annotated[
     str | None,
@@ -179,6 +181,10 @@ def search(
         Path | None,
         typer.Option(metavar="FILE", help="Write a contact sheet (HTML with thumbnails)."),
     ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Of the adapters, 0 (off) to 1, for this search."),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how each modality was searched.")
     ] = False,
@@ -199,6 +205,7 @@ def search(
             min_probability=min_probability,
             show_all=show_all,
             mode=_mode(hybrid=hybrid, dense=dense, text=text),
+            strength=strength,
         )
     if grid:
         _write_grid(grid, results)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from polyseek.core.tuning import Calibration, Pair, read_calibration
+from polyseek.core.tuning import Calibration, Numbers, Pair, read_calibration
 from polyseek.core.types import Embeddings, Floats, Modality
 
 NOTHING = ""
@@ -73,7 +73,7 @@ def features_of(queries: Embeddings) -> Floats:
     return np.concatenate([queries.shared, queries.tower], axis=1)
 
 
-def unit_or(rows: Floats, otherwise: Floats) -> Floats:
+def unit_or(rows: Numbers, otherwise: Floats) -> Floats:
     """Rows at unit length; one without a direction is replaced."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     flat = lengths < 1e-9

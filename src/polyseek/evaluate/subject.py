@@ -90,10 +90,10 @@ class Subject:
 
     def queries(self, modality: Modality, limit: int) -> Embeddings | None:
         """Queries of a modality, the same every time: of the bank, or the segments themselves."""
-        batch = self.samples.get(modality)
-        found = batch and batch.embeddings
-        if modality is Modality.TEXT:
-            found = self.bank
+        found = self.bank
+        if modality is not Modality.TEXT:
+            batch = self.samples.get(modality)
+            found = None if batch is None else batch.embeddings
         return None if found is None else self.adapters.move(modality, some(found, limit))
 
     def embed(self, modality: Modality, signals: Sequence[Signal], *, role: Role) -> Embeddings:

@@ -15,7 +15,7 @@ from polyseek.core.types import Floats
 Doubles = NDArray[np.float64]
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-"""Ridge penalties in units of the mean eigenvalue times sqrt of dimensions; see `Ridge`."""
+"""In units of the features' variance, see `_unit_of`; the highest first."""
 
 CCA_DIMS = 256
 CCA_PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
@@ -41,7 +41,10 @@ class Examples:
 class Rung(Protocol):
     """A way to fit a map."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As reports show it."""
+        ...
 
     def path(self, examples: Examples) -> Iterator[QueryMap]:
         """One map for each setting, always in the same order; the caller picks on other pairs."""
@@ -65,7 +68,7 @@ class Ridge:
         keep = max(keep, 1e-3)
         values, vectors = np.linalg.eigh(x.T @ x / len(x))
         explained = vectors.T @ (x.T @ (y - keep * z)) / len(x)
-        scale = float(values.sum()) / np.sqrt(len(values)) / 10
+        scale = _unit_of(values)
         for penalty in PENALTIES:
             weights = vectors @ (explained / (np.maximum(values, 0) + penalty * scale)[:, None])
             yield QueryMap.linear(keep=keep, mean=mean, weights=weights)
@@ -91,9 +94,14 @@ class Cca:
 
 def _whitener(covariance: Doubles, penalty: float) -> Doubles:
     values, vectors = np.linalg.eigh(covariance)
-    ridge = penalty * float(values.sum()) / np.sqrt(len(values)) / 10
-    root: Doubles = (vectors / np.sqrt(np.maximum(values, 0) + ridge)) @ vectors.T
+    raised = np.maximum(values, 0) + penalty * _unit_of(values)
+    root: Doubles = (vectors / np.sqrt(raised)) @ vectors.T
     return root
+
+
+def _unit_of(values: Doubles) -> float:
+    """What penalties count in: a tenth of the eigenvalues' sum over the root of their number."""
+    return max(float(values.sum()) / np.sqrt(len(values)) / 10, 1e-9)
 
 
 def _centred(rows: Floats) -> tuple[Doubles, Floats]:

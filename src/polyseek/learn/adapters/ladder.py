@@ -10,7 +10,7 @@ from polyseek.core.adapting import QueryMap, between, features_of
 from polyseek.core.metrics import ranks, reciprocal_ranks
 from polyseek.core.types import Floats
 from polyseek.learn.adapters.closed_form import Examples, Rung
-from polyseek.learn.adapters.pairs import Flags, Pairs, Rows, folds_of
+from polyseek.learn.adapters.pairs import Flags, Linked, Rows, folds_of
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 PATIENCE = 2
@@ -25,11 +25,13 @@ class Fitted:
     """A map, and how it was picked.
 
     Attributes:
+        rung: What it was fitted by.
         map: Fitted on all training pairs.
         setting: Its place on its rung's path.
         strength: Share of the adapted vector that was best.
     """
 
+    rung: Rung
     map: QueryMap
     setting: int
     strength: float
@@ -39,7 +41,7 @@ class Fitted:
         return between(unadapted, self.map(features, unadapted), self.strength)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Task:
     """One direction of the pairs, with everything that fitting asks for again and again.
 
@@ -48,14 +50,14 @@ class Task:
         distractors: ``(d, dim)`` further segments that queries of the pairs compete with.
     """
 
-    pairs: Pairs
+    pairs: Linked
     distractors: Floats
 
     def __post_init__(self) -> None:
         queries, pair = self.pairs.first.embeddings, self.pairs.pair
         self.features = features_of(queries)
         self.unadapted = queries.compared(pair)
-        self.targets = self.pairs.second.embeddings.compared(pair)
+        self.targets = self.pairs.second.found.compared(pair)
         self.gallery = np.concatenate([self.targets, self.distractors])
         self.relevant = np.concatenate(
             [self.pairs.relevant, np.zeros((len(queries), len(self.distractors)), bool)], axis=1
@@ -71,6 +73,17 @@ class Task:
             targets=self.targets[target],
             target_rows=rows,
         )
+
+    def scores(self, placed: Floats) -> Floats:
+        """``(q, n)`` products of all queries, as they are placed, with all items."""
+        found: Floats = placed @ self.gallery.T
+        return found
+
+    def query_groups(self) -> Rows:
+        """``(q,)`` group of each query."""
+        found: Rows = np.zeros(len(self.features), np.int64)
+        found[self.pairs.links[:, 0]] = self.pairs.groups
+        return found
 
     def queries_of(self, links: Flags) -> Rows:
         """The queries of these links, each once."""
@@ -93,7 +106,7 @@ def fit(rung: Rung, task: Task, training: Flags) -> Fitted:
     setting, strength = _pick(rung, task, inner, asked)
     for i, found in enumerate(rung.path(task.examples(training))):
         if i == setting:
-            return Fitted(map=found, setting=setting, strength=strength)
+            return Fitted(rung=rung, map=found, setting=setting, strength=strength)
     raise AssertionError("a path is as long as the last time")
 
 

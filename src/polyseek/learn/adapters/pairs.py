@@ -23,8 +23,8 @@ MIN_GROUPS = 20
 MAX_SHARE = 0.5
 """Of the pairs in one group: more, and what is left is too little to learn or to judge by."""
 
-NEAR_DUPLICATE = 0.97
-"""Cosine in a tower's own space from which two items of media are the same thing twice."""
+NEAR_DUPLICATE = 0.95
+"""Cosine in a tower's own space, centred on the items' mean, from which two are the same twice."""
 
 _BLOCK = 2048
 
@@ -36,19 +36,26 @@ class Side:
     Attributes:
         modality: Of its items.
         keys: What names each item: its text, or the uri of its asset.
-        embeddings: n rows.
+        embeddings: n rows, as queries.
+        documents: n rows, as what is found; None where the encoder treats both alike.
     """
 
     modality: Modality
     keys: Sequence[str]
     embeddings: Embeddings
+    documents: Embeddings | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def found(self) -> Embeddings:
+        """As what is found."""
+        return self.embeddings if self.documents is None else self.documents
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Pairs:
+class Linked:
     """Items of two sides that belong together.
 
     Attributes:
@@ -110,9 +117,9 @@ class Pairs:
             found[:, a] = found[:, b] = found[:, a] | found[:, b]
         return found
 
-    def reversed(self) -> Pairs:
+    def reversed(self) -> Linked:
         """The same pairs from the other side."""
-        turned = object.__new__(Pairs)  # they have been checked
+        turned = object.__new__(Linked)  # they have been checked
         turned.__dict__.update(first=self.second, second=self.first, links=self.links[:, ::-1])
         turned.__dict__["groups"] = self.groups
         return turned
@@ -141,7 +148,8 @@ def same(side: Side) -> Rows:
             for row, key in enumerate(side.keys)
         ]
         return np.array([e for e in edges if e[0] != e[1]], np.int64).reshape(-1, 2)
-    rows = side.embeddings.tower
+    rows = side.embeddings.tower - side.embeddings.tower.mean(axis=0)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     found = []
     for start in range(0, len(rows), _BLOCK):
         left, right = np.nonzero(rows[start : start + _BLOCK] @ rows.T >= NEAR_DUPLICATE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def _epochs(start: QueryMap, examples: Examples) -> Iterator[QueryMap]:
             rows = order[begin : begin + BATCH]
             gradient = _gradient(found, examples, rows, targets=targets, forbidden=forbidden)
             gradient["weights"] += DECAY * (found.weights - start.weights)
-            found = replace(found, **optimiser.step(found, gradient))
+            found = optimiser.step(found, gradient)
         yield found
 
 
@@ -125,10 +126,10 @@ class _Adam:
         self._means: dict[str, Floats] = {}
         self._squares: dict[str, Floats] = {}
 
-    def step(self, found: QueryMap, gradient: dict[str, Floats]) -> dict[str, Floats]:
-        """The arrays after one step."""
+    def step(self, found: QueryMap, gradient: dict[str, Floats]) -> QueryMap:
+        """The map after one step."""
         self._steps += 1
-        after = {}
+        after: dict[str, Any] = {}
         for name, slope in gradient.items():
             mean = self._means.get(name, np.zeros_like(slope))
             square = self._squares.get(name, np.zeros_like(slope))
@@ -137,4 +138,4 @@ class _Adam:
             self._means[name], self._squares[name] = mean, square
             rate = RATE * np.sqrt(1 - _BETA_2**self._steps) / (1 - _BETA_1**self._steps)
             after[name] = getattr(found, name) - rate * mean / (np.sqrt(square) + _EPSILON)
-        return after
+        return replace(found, **after)
