@@ -25,7 +25,7 @@ from polyseek.core.config import resolve_settings
 from polyseek.core.types import Embeddings, Floats, Modality, Role
 from polyseek.encode.mini import MiniEncoder, load
 from polyseek.ingest.term import read_query
-from polyseek.search.pipeline import embed
+from polyseek.search.embed import embed
 
 PHRASES = {
     "air_conditioner": "an air conditioner|air conditioning|fan humming|ventilation",

@@ -257,7 +257,7 @@ def alike(query: Modality, target: Modality) -> list[Pair]:
 def sampled(folder: Path, cache: Path) -> Items:
     """Real recordings, each named by its kind."""
     from polyseek.ingest.term import read_query
-    from polyseek.search.pipeline import embed as embed_query
+    from polyseek.search.embed import embed as embed_query
 
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     labels = [row["label"].split("_")[1] for row in rows]

@@ -31,6 +31,7 @@ from polyseek.core.types import (
     by_modality,
 )
 from polyseek.evaluate.diagnosis import Diagnosis
+from polyseek.evaluate.runs import Run
 from polyseek.search.results import Results
 
 if TYPE_CHECKING:
@@ -272,6 +273,48 @@ class Collection:
     def adapters(self) -> AdapterVersions:
         """The versions that `adapt` has made: list, use and remove them."""
         return AdapterVersions(self._store, self._shelf, self._tuner)
+
+    def evaluate(
+        self,
+        pairs: str | Path = "auto",
+        *,
+        queries: str | Path | None = None,
+        slice_by: str | None = None,
+        limit: int = 1_000,
+        mode: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Run:
+        """Measure how well the collection answers queries whose answers are known.
+
+        Args:
+            pairs: ``"auto"`` for what the collection itself says of its assets, ``"field:NAME"``
+                for one of its metadata fields, or a file or folder with labels.
+            queries: A file with the queries that ids in `pairs` stand for.
+            slice_by: A field by whose values quality is shown as well.
+            limit: Questions per direction; 0 for all.
+            mode: As for `search`; by default ``"hybrid"``, but ``"dense"`` where the queries stand
+                in what answers them.
+            progress: Called with every step.
+
+        Raises:
+            ConfigError: The pairs cannot be read, or nothing in the collection answers them.
+        """
+        from polyseek.api.evaluation import evaluate
+
+        with reporting(progress):
+            return evaluate(
+                self._store,
+                location=self.location,
+                encoder=self._encoder,
+                defaults=self._defaults,
+                adapters=self._shelf.active(),
+                pairs=pairs,
+                queries=queries,
+                slice_by=slice_by,
+                limit=limit,
+                mode=None if mode is None else mode_of(mode),
+                progress=progress,
+            )
 
     def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
         """Check the encoder, the stored vectors and what a search makes of them; changes nothing.

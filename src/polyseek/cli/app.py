@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from polyseek.cli import adapt, exits, models
+from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.core.errors import ConfigError
 
@@ -23,6 +24,7 @@ app.add_typer(models.app, name="models")
 app.command()(fields)
 app.command()(adapt.adapt)
 app.add_typer(adapt.app, name="adapters")
+app.command("eval")(evaluate)
 
 CollectionOption = Annotated[
     str | None,

@@ -7,6 +7,7 @@ UNEXPECTED = 1
 USAGE = 2
 WARNINGS = 3
 UNHEALTHY = 4
+REGRESSION = 5
 INTERRUPTED = 130
 
 TABLE: dict[type[errors.PolyseekError], int] = {

@@ -1,4 +1,4 @@
-"""A diagnosis as one HTML page that needs no other file."""
+"""Reports as one HTML page that needs no other file: the frame of all, and the diagnosis."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ svg text{fill:var(--ink);font-size:12px;text-anchor:middle}svg .value{font-size:
 .axis{stroke:var(--line)}
 .s0{fill:var(--s0);background:var(--s0)}.s1{fill:var(--s1);background:var(--s1)}
 .s2{fill:var(--s2);background:var(--s2)}
+.worst{display:grid;grid-template-columns:repeat(auto-fill,minmax(130px,1fr));gap:8px}
+.worst figure{margin:0}.worst img,.worst video,.worst audio{width:100%;border-radius:6px}
+.worst figure.right{outline:2px solid var(--ok);outline-offset:2px;border-radius:6px}
 .legend{margin:2px 0}.legend span{margin-right:16px}
 .legend i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px}
 """
@@ -56,31 +59,37 @@ TITLES: Mapping[str, str] = {
 
 def page(found: Diagnosis) -> str:
     """The verdict on top, then a card per check."""
-    where = _escape(found.location)
     cards = "".join(map(_card, found))
+    return frame(
+        f"polyseek doctor: {found.location}",
+        f"<h1>{clean(found.location)}</h1><p class='verdict {found.verdict}'>"
+        f"{_SYMBOL[found.verdict]} {clean(found.headline)}</p><p><small>encoder "
+        f"{clean(found.encoder)}, {found.elapsed_s:.1f} s</small></p>{cards}",
+    )
+
+
+def frame(title: str, body: str) -> str:
+    """A page around HTML."""
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>polyseek doctor: {where}</title><style>{_STYLE}</style>"
-        f"<h1>{where}</h1><p class='verdict {found.verdict}'>{_SYMBOL[found.verdict]} "
-        f"{_escape(found.headline)}</p><p><small>encoder {_escape(found.encoder)}, "
-        f"{found.elapsed_s:.1f} s</small></p>{cards}</html>\n"
+        f"<title>{clean(title)}</title><style>{_STYLE}</style>{body}</html>\n"
     )
 
 
 def _card(check: Check) -> str:
-    notes = "".join(f"<li>{_escape(note)}</li>" for note in check.notes)
-    advice = f"<p class=advice>{_escape(check.advice)}</p>" if check.advice else ""
+    notes = "".join(f"<li>{clean(note)}</li>" for note in check.notes)
+    advice = f"<p class=advice>{clean(check.advice)}</p>" if check.advice else ""
     figures = (
         f"<details><summary>figures</summary>{_figure(check.figures)}</details>"
         if check.figures
         else ""
     )
     return (
-        f'<section id="{_escape(check.name)}"><h2>{_escape(TITLES.get(check.name, check.name))}'
+        f'<section id="{clean(check.name)}"><h2>{clean(TITLES.get(check.name, check.name))}'
         f'<b class="{check.verdict}">{_SYMBOL[check.verdict]} {check.verdict}</b></h2>'
-        f"<p>{_escape(check.summary)}</p>{advice}{f'<ul>{notes}</ul>' if notes else ''}"
+        f"<p>{clean(check.summary)}</p>{advice}{f'<ul>{notes}</ul>' if notes else ''}"
         f"{''.join(map(svg, check.charts))}{figures}</section>"
     )
 
@@ -90,14 +99,14 @@ def _figure(value: Figure) -> str:
     match value:
         case Mapping():
             if value and all(isinstance(row, Mapping) for row in value.values()):
-                return _table([{"": name, **row} for name, row in value.items()])  # type: ignore[dict-item]
+                return table([{"": name, **row} for name, row in value.items()])  # type: ignore[dict-item]
             rows = "".join(
                 f"<tr><th>{_key(name)}</th><td>{_figure(row)}</td></tr>"
                 for name, row in value.items()
             )
             return f"<table>{rows}</table>"
         case str():
-            return _escape(value)
+            return clean(value)
         case bool() | None:
             return {True: "yes", False: "no", None: "not known"}[value]
         case int() | float():
@@ -105,11 +114,12 @@ def _figure(value: Figure) -> str:
         case Sequence():
             rows_ = [row for row in value if isinstance(row, Mapping)]
             if rows_ and len(rows_) == len(value):
-                return _table(rows_)
+                return table(rows_)
             return "<br>".join(map(_figure, value))
 
 
-def _table(rows: Sequence[Mapping[str, Figure]]) -> str:
+def table(rows: Sequence[Mapping[str, Figure]]) -> str:
+    """One row per mapping, one column per name."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     head = "".join(f"<th>{_key(name)}</th>" for name in names)
     body = "".join(
@@ -120,9 +130,9 @@ def _table(rows: Sequence[Mapping[str, Figure]]) -> str:
 
 
 def _key(name: str) -> str:
-    return _escape(name.replace("_", " "))
+    return clean(name.replace("_", " "))
 
 
-def _escape(text: str) -> str:
+def clean(text: str) -> str:
     """As HTML, also in attributes, that UTF-8 can hold: undecodable file names can be shown."""
     return escape(text.encode(errors="replace").decode(), quote=True)

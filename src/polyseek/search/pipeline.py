@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from time import perf_counter
 
-import numpy as np
-
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchMode, SearchOptions
 from polyseek.core.errors import QueryError
@@ -17,9 +15,10 @@ from polyseek.core.hits import Composition, Hit, Query, Retrieval, Term
 from polyseek.core.protocols import Encoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Defaults, Numbers
-from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Floats, Modality, Role
+from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, pool
+from polyseek.search.embed import embed
 from polyseek.search.fuse import by_probability, reciprocal_rank
 from polyseek.search.group import assets_first, by_asset
 from polyseek.search.hybrid import WordSearch, read_all_words
@@ -51,6 +50,7 @@ def search(
     store: StoreReader,
     options: SearchOptions,
     defaults: Defaults | None = None,
+    embeddings: Sequence[Embeddings] | None = None,
     adapters: Adapters | None = None,
     preview: Preview | None = None,
 ) -> Results:
@@ -65,6 +65,7 @@ def search(
         store: The collection's rows.
         options: Limit, target modalities, filter and least probability.
         defaults: Calibrations that ship with the encoder.
+        embeddings: Of each term, where they are known; otherwise the encoder makes them.
         adapters: That move the queries; None for none.
         preview: Passed on to the results.
 
@@ -78,9 +79,12 @@ def search(
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
     words = read_all_words(whole, condition, options.mode)
+    if embeddings is None:
+        embeddings = [embed(word.query, encoder) for word in words]
     adapters = adapters or Adapters()
     embeddings = [
-        adapters.move(word.query.modality, embed(word.query, encoder)) for word in words
+        adapters.move(word.query.modality, rows)
+        for word, rows in zip(words, embeddings, strict=True)
     ]
     encoded = perf_counter()
     calibrator = Calibrator(defaults=defaults, tuning=store.tuning, adapters=adapters)
@@ -110,32 +114,6 @@ def search(
         },
         preview=preview,
     )
-
-
-def embed(query: Query, encoder: Encoder) -> Embeddings:
-    """Both embeddings of a query, one row each.
-
-    Raises:
-        QueryError: The encoder has no tower for the query's modality.
-    """
-    tower = encoder.info.towers.get(query.modality)
-    if tower is None:
-        known = ", ".join(sorted(encoder.info.towers))
-        raise QueryError(
-            f"encoder '{encoder.info.name}' cannot read {query.modality} queries; it reads {known}"
-        )
-    prepared = [tower.prepare(signal) for signal in query.signals]
-    rows = encoder.encode(query.modality, prepared, role=Role.QUERY)
-    return (
-        rows if len(rows) == 1 else Embeddings(shared=_mean(rows.shared), tower=_mean(rows.tower))
-    )
-
-
-def _mean(rows: Floats) -> Floats:
-    """``(1, dim)`` unit-length mean direction of n rows."""
-    total = rows.sum(axis=0, keepdims=True)
-    direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
-    return direction
 
 
 def coverage(counts: AssetCounts) -> Coverage:

@@ -1,0 +1,381 @@
+"""What was measured: a value per question, figures with intervals, slices, the worst questions."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyseek.core.errors import ConfigError
+from polyseek.core.hits import Hit
+from polyseek.core.metrics import (
+    Interval,
+    Values,
+    average_precision_at,
+    first_ranks,
+    mean_interval,
+    median_interval,
+    ndcg_at,
+    recall_at,
+    reciprocal_ranks,
+)
+from polyseek.evaluate.plan import Direction, Question, shown
+from polyseek.evaluate.slices import grouped
+
+DEPTH = 100
+"""Hits that are looked at per question; what comes later counts as not found."""
+
+MIN_SLICE = 10
+"""Fewer questions are no slice."""
+
+SHOWN = 3
+"""Hits that are kept of a question, to show what was found instead."""
+
+MEDIAN = "median rank"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one question.
+
+    Attributes:
+        id: Of the question.
+        label: How people read it.
+        rank: Of the first right answer; inf where it is not among the first `DEPTH`.
+        ndcg: nDCG@10.
+        precision: Average precision of the first 10.
+        group: As in the question.
+        answered: Whether a search would have shown anything: it finds something probable enough.
+        slices: As in the question.
+        expected: A right answer: its uri, or the text where it is one of the questions' own.
+        found: The first hits in the same way.
+        hits: The same to look at; not kept in files.
+    """
+
+    id: str
+    label: str
+    rank: float
+    ndcg: float
+    precision: float
+    group: str
+    answered: bool
+    slices: Mapping[str, str]
+    expected: str
+    found: Sequence[str]
+    hits: Sequence[Hit] = field(default=(), compare=False, repr=False)
+
+
+METRICS: Mapping[str, Callable[[Sequence[Outcome]], Values]] = {
+    "R@1": lambda outcomes: recall_at(_ranks(outcomes), 1),
+    "R@5": lambda outcomes: recall_at(_ranks(outcomes), 5),
+    "R@10": lambda outcomes: recall_at(_ranks(outcomes), 10),
+    "MRR": lambda outcomes: reciprocal_ranks(_ranks(outcomes)),
+    "nDCG@10": lambda outcomes: np.array([outcome.ndcg for outcome in outcomes]),
+    "mAP@10": lambda outcomes: np.array([outcome.precision for outcome in outcomes]),
+}
+"""Value per question; each figure is their mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure with its 95 % interval; but for ranks between 0 and 1."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Figures of a part of the questions."""
+
+    name: str
+    value: str
+    questions: int
+    figures: Mapping[str, Figure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One direction after it was run.
+
+    Attributes:
+        name: ``text -> image``.
+        source: Where the questions are from.
+        mode: What was compared: ``hybrid``, ``dense`` or ``text``.
+        searched: Number of items that were searched.
+        outcomes: One per question.
+    """
+
+    name: str
+    source: str
+    mode: str
+    searched: int
+    outcomes: Sequence[Outcome]
+
+    @property
+    def groups(self) -> int:
+        """Number of different assets that the questions are about."""
+        return len({outcome.group for outcome in self.outcomes})
+
+    @property
+    def answered(self) -> float:
+        """Share of the questions for which a search shows anything."""
+        return float(np.mean([outcome.answered for outcome in self.outcomes]))
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures by name."""
+        return _figures(self.outcomes)
+
+    def slices(self) -> list[Slice]:
+        """Figures of every part that is large enough, where there is more than one."""
+        found = []
+        for name in dict.fromkeys(n for outcome in self.outcomes for n in outcome.slices):
+            own = [o for o in self.outcomes if name in o.slices]
+            values = grouped([outcome.slices[name] for outcome in own])
+            parts = {
+                value: [o for o, v in zip(own, values, strict=True) if v == value]
+                for value in sorted(set(values), key=_natural)
+            }
+            large = {v: part for v, part in parts.items() if len(part) >= MIN_SLICE}
+            if len(parts) > 1:
+                found += [
+                    Slice(name=name, value=v, questions=len(part), figures=_figures(part))
+                    for v, part in large.items()
+                ]
+        return found
+
+    def worst(self, limit: int) -> list[Outcome]:
+        """The questions whose first right answer is furthest down, beyond the first place."""
+        missed = [outcome for outcome in self.outcomes if outcome.rank > 1]
+        return sorted(missed, key=lambda o: (-o.rank, o.ndcg, o.id))[:limit]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "mode": self.mode,
+            "searched": self.searched,
+            "questions": len(self.outcomes),
+            "assets": self.groups,
+            "answered": round(self.answered, 4),
+            "figures": _figures_dict(self.figures()),
+            "slices": [
+                {
+                    "name": part.name,
+                    "value": part.value,
+                    "questions": part.questions,
+                    "figures": _figures_dict(part.figures),
+                }
+                for part in self.slices()
+            ],
+            "outcomes": [_outcome_dict(outcome) for outcome in self.outcomes],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A whole evaluation.
+
+    Attributes:
+        location: Of the collection.
+        encoder: Name and revision.
+        directions: What was measured.
+        notes: What was left out, and what to know when reading the figures.
+        elapsed_s: Wall time by what it was spent on.
+    """
+
+    location: str
+    encoder: str
+    directions: Sequence[Measured]
+    notes: Sequence[str] = ()
+    elapsed_s: Mapping[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Measured:
+        """The direction of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for direction in self.directions:
+            if direction.name == name:
+                return direction
+        raise KeyError(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; `read_run` reads it."""
+        return {
+            "polyseek_run": 1,
+            "location": self.location,
+            "encoder": self.encoder,
+            "notes": list(self.notes),
+            "elapsed_s": {stage: round(spent, 3) for stage, spent in self.elapsed_s.items()},
+            "directions": [direction.to_dict() for direction in self.directions],
+        }
+
+
+def measured(
+    direction: Direction,
+    answers: Sequence[tuple[Sequence[Hit], bool]],
+    *,
+    mode: str,
+    searched: int,
+) -> Measured:
+    """Score what a search found.
+
+    Args:
+        direction: The questions.
+        answers: For each its hits, best first and one per item, and whether it found something.
+        mode: What was compared.
+        searched: Number of items that were searched.
+    """
+    outcomes = [
+        _outcome(question, _without_itself(question, hits), direction.captions, answered=answered)
+        for question, (hits, answered) in zip(direction.questions, answers, strict=True)
+    ]
+    return Measured(
+        name=direction.name,
+        source=direction.source,
+        mode=mode,
+        searched=searched,
+        outcomes=outcomes,
+    )
+
+
+def read_run(path: Path, option: str) -> Run:
+    """A run that was saved as JSON.
+
+    Raises:
+        ConfigError: It cannot be read, or is none of ours; names the option.
+    """
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return Run(
+            location=read["location"],
+            encoder=read["encoder"],
+            notes=read["notes"],
+            elapsed_s=read["elapsed_s"],
+            directions=[
+                Measured(
+                    **{name: one[name] for name in ("name", "source", "mode", "searched")},
+                    outcomes=[_read_outcome(outcome) for outcome in one["outcomes"]],
+                )
+                for one in read["directions"]
+            ],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{option} {path}: is no run that 'polyseek eval --json > {path}' has saved: {error}"
+        ) from error
+
+
+def _outcome(
+    question: Question, hits: Sequence[Hit], captions: Sequence[str], *, answered: bool
+) -> Outcome:
+    gains = _gains(question, hits)
+    ideal = np.array([list(question.answers.values())], np.float64)
+    return Outcome(
+        id=question.id,
+        label=question.label,
+        rank=float(first_ranks(gains)[0]),
+        ndcg=float(ndcg_at(gains, ideal, 10)[0]),
+        precision=float(average_precision_at(gains, [len(question.answers)], 10)[0]),
+        group=question.group,
+        answered=answered,
+        slices=question.slices,
+        expected=shown(next(iter(question.answers))[0], captions),
+        found=[shown(hit.uri, captions) for hit in hits[:SHOWN]],
+        hits=tuple(hits[:SHOWN]),
+    )
+
+
+def _gains(question: Question, hits: Sequence[Hit]) -> NDArray[np.float64]:
+    """``(1, n)`` gain of each hit; of hits that nothing tells apart the lowest comes first."""
+    gains = [question.answers.get(hit.item, 0.0) for hit in hits]
+    start = 0
+    for end in range(1, len(hits) + 1):
+        if end == len(hits) or _figure(hits[end]) != _figure(hits[start]):
+            gains[start:end] = sorted(gains[start:end])
+            start = end
+    return np.array([gains], np.float64)
+
+
+def _figure(hit: Hit) -> tuple[float | None, ...]:
+    bias = hit.hub_bias
+    return hit.probability, hit.score, bias, hit.text_score, hit.text_share
+
+
+def _without_itself(question: Question, hits: Sequence[Hit]) -> Sequence[Hit]:
+    """A query that is an item of the collection finds itself: that is no answer."""
+    asked = question.item
+    if asked is None and question.asked is not None and question.asked.is_file:
+        asked = Path(question.asked.query).as_uri(), ""
+    if asked is None or asked in question.answers:
+        return hits
+    return [hit for hit in hits if hit.item != asked]
+
+
+def _ranks(outcomes: Sequence[Outcome]) -> Values:
+    return np.array([outcome.rank for outcome in outcomes])
+
+
+def _figures(outcomes: Sequence[Outcome]) -> dict[str, Figure]:
+    groups = [outcome.group for outcome in outcomes]
+    found = {}
+    for name, metric in METRICS.items():
+        values = metric(outcomes)
+        found[name] = Figure(value=float(values.mean()), interval=mean_interval(values, groups))
+    ranks = _ranks(outcomes)
+    found[MEDIAN] = Figure(value=float(np.median(ranks)), interval=median_interval(ranks, groups))
+    return found
+
+
+def _figures_dict(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    return {
+        name: {
+            "value": _plain(figure.value),
+            "low": _plain(figure.interval.low),
+            "high": _plain(figure.interval.high),
+        }
+        for name, figure in figures.items()
+    }
+
+
+def _outcome_dict(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.id,
+        "label": outcome.label,
+        "rank": _plain(outcome.rank),
+        "ndcg": outcome.ndcg,
+        "precision": outcome.precision,
+        "group": outcome.group,
+        "answered": outcome.answered,
+        "slices": dict(outcome.slices),
+        "expected": outcome.expected,
+        "found": list(outcome.found),
+    }
+
+
+def _read_outcome(read: Mapping[str, Any]) -> Outcome:
+    rank = math.inf if read["rank"] is None else float(read["rank"])
+    return Outcome(**{**read, "rank": rank})
+
+
+def _plain(value: float) -> float | None:
+    """JSON knows no infinity: a rank that was not found is null."""
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _natural(value: str) -> tuple[float, str]:
+    """Sorts ranges of numbers by where they begin."""
+    head = value.partition("-")[0].split()
+    try:
+        return float(head[0]), value
+    except (ValueError, IndexError):
+        return math.inf, value

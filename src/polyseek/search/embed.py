@@ -1,0 +1,84 @@
+"""Queries -> embeddings, one or many at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from polyseek.core.errors import QueryError
+from polyseek.core.hits import Query
+from polyseek.core.protocols import Encoder
+from polyseek.core.types import Embeddings, Floats, Modality, Role, Signal
+
+
+def embed(query: Query, encoder: Encoder) -> Embeddings:
+    """Both embeddings of a query, one row each.
+
+    Raises:
+        QueryError: The encoder has no tower for the query's modality.
+    """
+    return embed_all([query], encoder)[0]
+
+
+def embed_all(
+    queries: Sequence[Query],
+    encoder: Encoder,
+    *,
+    role: Role = Role.QUERY,
+    progress: Callable[[int], None] | None = None,
+) -> list[Embeddings]:
+    """Both embeddings of each query, one row each: as `embed`, but in batches.
+
+    Args:
+        queries: What is looked for, of any modalities.
+        encoder: The collection's encoder.
+        role: The side of a search they are on.
+        progress: Called with the number of signals that are done.
+
+    Raises:
+        QueryError: The encoder has no tower for a query's modality.
+    """
+    places: dict[Modality, list[tuple[int, Signal]]] = defaultdict(list)
+    for place, query in enumerate(queries):
+        places[query.modality] += [(place, signal) for signal in query.signals]
+    rows: dict[int, list[tuple[Floats, Floats]]] = defaultdict(list)
+    done = 0
+    for modality, signals in places.items():
+        tower = encoder.info.towers.get(modality)
+        if tower is None:
+            known = ", ".join(sorted(encoder.info.towers))
+            raise QueryError(
+                f"encoder '{encoder.info.name}' cannot read {modality} queries; it reads {known}"
+            )
+        size = max(1, tower.batch_size)
+        if modality is Modality.TEXT:  # so that little is padded
+            signals.sort(key=lambda one: len(str(one[1])))
+        for start in range(0, len(signals), size):
+            batch = signals[start : start + size]
+            prepared = [tower.prepare(signal) for _, signal in batch]
+            found = encoder.encode(modality, prepared, role=role)
+            for (place, _), shared, own in zip(batch, found.shared, found.tower, strict=True):
+                rows[place].append((shared, own))
+            done += len(batch)
+            if progress:
+                progress(done)
+    return [mean_of(rows[place]) for place in range(len(queries))]
+
+
+def mean_of(rows: Sequence[tuple[Floats, Floats]]) -> Embeddings:
+    """One row: the mean direction of the pieces of a query, each a row of both embeddings."""
+    return Embeddings(
+        shared=_direction([shared for shared, _ in rows]),
+        tower=_direction([own for _, own in rows]),
+    )
+
+
+def _direction(rows: Sequence[Floats]) -> Floats:
+    """``(1, dim)``, unit length."""
+    if len(rows) == 1:
+        return rows[0][None]
+    total = np.sum(rows, axis=0, keepdims=True)
+    direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
+    return direction
