@@ -15,7 +15,7 @@ from test_search_pipeline import (
     words,
 )
 
-from polyseek.core.config import SearchMode
+from polyseek.core.retriever import SearchMode
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import MAX_TERMS, Composition, Query, Term
 from polyseek.core.tuning import Calibration, Origin, Tuning

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from polyseek.core.config import SearchMode, SearchOptions
+from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Query
+from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import (
     AssetRecord,

@@ -21,7 +21,7 @@ from polyseek.core.types import (
     SegmentBatch,
     Space,
 )
-from polyseek.search.pipeline import MIN_CANDIDATES, search
+from polyseek.search.pipeline import search
 from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
 
@@ -149,9 +149,9 @@ def test_a_query_is_encoded_once_as_a_query(mixed, encoder):
 
 def test_enough_candidates_are_asked_for(mixed, encoder):
     ask(words("red"), mixed, encoder, limit=1)
-    ask(words("red"), mixed, encoder, limit=MIN_CANDIDATES + 1)
+    ask(words("red"), mixed, encoder, limit=100 + 1)
     asked = [request.limit for request in mixed.requests]
-    assert asked == [MIN_CANDIDATES] * 2 + [MIN_CANDIDATES + 1] * 2
+    assert asked == [100] * 2 + [100 + 1] * 2
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_codes_lose_next_to_nothing(monkeypatch, queries):
     if queries == "shifted":
         asked = asked + 1.5 * unit(rng.normal(size=256))
     index, found = coded(stored), 0
-    exactly = np.argsort(-(index.sample(np.arange(4000)) @ unit(asked).T), axis=0)[:10]
+    exactly = np.argsort(-(index.gather(np.arange(4000)) @ unit(asked).T), axis=0)[:10]
     for query, expected in zip(unit(asked), exactly.T, strict=True):
         rows, scores = index.search(query, 10)
         best = rows[np.argsort(-scores)[:10]]
@@ -190,7 +190,7 @@ def test_codes_look_only_at_the_wanted_rows(threads, monkeypatch):
 def test_a_sample_and_its_exact_scores_are_the_rescored_ones():
     stored = vectors(300, 16)
     index = coded(stored)
-    asked = index.sample(np.array([0, 299]))
+    asked = index.gather(np.array([0, 299]))
     np.testing.assert_allclose(asked, stored[[0, 299]], atol=1e-3)
     for query, best in zip(asked, index.exact(asked, 5), strict=True):
         _, scores = index.search(query, 5)

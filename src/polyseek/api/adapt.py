@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from polyseek.api.adapting import Shelf
+from polyseek.api.pairs import Labelled, labelled
 from polyseek.api.tuner import Tuner
 from polyseek.core.adapting import Adapter, Direction, features_of
 from polyseek.core.artifacts import reporting
 from polyseek.core.errors import ConfigError
-from polyseek.core.hits import Item, item_of
+from polyseek.core.hits import Item, Query, item_of
 from polyseek.core.inventory import Inventory
-from polyseek.core.pairs import LabelledQuery, joined, read_pairs
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Defaults, Pair
@@ -26,8 +26,8 @@ from polyseek.learn.adapters.general import DEPTH, kept
 from polyseek.learn.adapters.ladder import Fitted, Task
 from polyseek.learn.adapters.pairs import MIN_GROUPS, Linked, Side
 from polyseek.learn.adapters.trial import Verdict, calibrate, climb
+from polyseek.search.embed import embed_all
 
-AUTO = "auto"
 DISTRACTORS = 2_000
 """Further segments of the collection that queries compete with while they are judged."""
 
@@ -35,7 +35,6 @@ MAX_PAIRS = 20_000
 """More teach a map of this size nothing and fill memory; a random part is used."""
 
 _FETCH = 500
-_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -101,11 +100,19 @@ class Adapting:
     progress: ProgressCallback | None = None
     notes: list[str] = field(default_factory=list)
 
-    def run(self, pairs: str | Path, *, force: bool, install: bool) -> AdaptReport:
+    def run(
+        self,
+        pairs: str | Path,
+        *,
+        queries: str | Path | None = None,
+        force: bool = False,
+        install: bool = True,
+    ) -> AdaptReport:
         """Fit and judge every kind of pair; install what is better.
 
         Args:
-            pairs: File or folder of pairs, or ``auto``.
+            pairs: As `api.pairs.labelled` takes them.
+            queries: What ids in them stand for.
             force: Install what is no better, too.
             install: Whether to install anything.
 
@@ -114,7 +121,9 @@ class Adapting:
         """
         with reporting(self.progress), self.store.writing():
             inventory = Inventory.of(self.store)
-            kinds = self._kinds(inventory, self._read(pairs, inventory), Path(pairs))
+            given = labelled(pairs, inventory, queries=queries)
+            self.notes.extend(given.notes)
+            kinds = self._kinds(given, inventory, str(pairs))
             name = self.shelf.free_name("-".join(dict.fromkeys(m for kind in kinds for m in kind)))
             directions: dict[Pair, Direction] = {}
             trials = []
@@ -177,28 +186,44 @@ class Adapting:
             return self.tuner.bank(brief=True) if reads else None
         return self.defaults.cohorts.get(modality) if self.defaults else None
 
-    def _read(self, pairs: str | Path, inventory: Inventory) -> list[LabelledQuery]:
-        found = read_pairs(pairs)
-        self.notes.extend(found.notes)
-        return joined(found.queries)
-
-    def _kinds(
-        self, inventory: Inventory, queries: Iterable[LabelledQuery], source: Path
-    ) -> dict[Pair, Linked]:
+    def _kinds(self, given: Labelled, inventory: Inventory, source: str) -> dict[Pair, Linked]:
         """Pairs by modalities; those of too few are left out with a note.
 
         Raises:
             ConfigError: None of them are enough.
         """
-        resolved = _Resolved.of(inventory, queries, beside=source.parent)
-        self.notes.extend(resolved.notes())
-        enough = {pair: rows for pair, rows in resolved.links.items() if len(rows) >= MIN_GROUPS}
+        links: dict[Pair, list[tuple[str | Item, Item]]] = defaultdict(list)
+        for judged in given.every():
+            asked: str | Item | None = judged.query.query
+            first = Modality.TEXT
+            if judged.query.is_file:
+                asked = self._indexed(inventory, judged.query.query)
+                if asked is None:
+                    continue
+                first = inventory.entries[asked].modality
+            for item in judged.answers:
+                if item != asked:
+                    links[first, inventory.entries[item].modality].append((asked, item))
+        enough = {pair: rows for pair, rows in links.items() if len(rows) >= MIN_GROUPS}
         if not enough:
-            raise ConfigError(resolved.too_few(source))
-        for pair in resolved.links.keys() - enough.keys():
-            few = len(resolved.links[pair])
+            notes = "; ".join(self.notes)
+            raise ConfigError(
+                f"--pairs {source}: {sum(map(len, links.values()))} pairs of indexed assets; at "
+                f"least {MIN_GROUPS} of one kind are needed, and some hundred make a difference"
+                + (f" ({notes})" if notes else "")
+            )
+        for pair in links.keys() - enough.keys():
+            few = len(links[pair])
             self.notes.append(f"{pair[0]} - {pair[1]}: {few} pairs are too few and were left out")
         return {pair: self._linked(pair, rows) for pair, rows in enough.items()}
+
+    def _indexed(self, inventory: Inventory, path: str) -> Item | None:
+        """The item of a query that is a file: what is stored of it is asked with."""
+        items = inventory.find(path)
+        if len(items) == 1:
+            return items[0]
+        self.notes.append(f"{path}: a query that is not in the collection; index it, too")
+        return None
 
     def _linked(self, pair: Pair, links: Sequence[tuple[str | Item, Item]]) -> Linked:
         if len(links) > MAX_PAIRS:
@@ -243,12 +268,14 @@ class Adapting:
         if tower is None:
             name = self.encoder.info.name
             raise ConfigError(f"encoder '{name}' reads no text; give pairs of files instead")
-        parts = []
-        for start in range(0, len(texts), _BATCH):
-            self._say("encoding the texts", done=start, total=len(texts))
-            prepared = [tower.prepare(text) for text in texts[start : start + _BATCH]]
-            parts.append(self.encoder.encode(Modality.TEXT, prepared, role=role))
-        return _joined(parts)
+        asked = [Query(modality=Modality.TEXT, signals=[text], label=text) for text in texts]
+        rows = embed_all(asked, self.encoder, role=role, progress=lambda done: self._say(
+            "encoding the texts", done=done, total=len(texts)
+        ))  # fmt: skip
+        return Embeddings(
+            shared=np.concatenate([row.shared for row in rows]),
+            tower=np.concatenate([row.tower for row in rows]),
+        )
 
     def _media(self, modality: Modality, items: Sequence[Item]) -> Side:
         """Items as the store has them: the mean direction of their segments of a modality."""
@@ -285,73 +312,6 @@ class Adapting:
     def _say(self, label: str, *, done: int = 0, total: int | None = None) -> None:
         if self.progress:
             self.progress(Progress(stage="adapt", done=done, total=total, label=label))
-
-
-@dataclass(eq=False, kw_only=True)
-class _Resolved:
-    """Pairs whose names were found in a collection."""
-
-    links: dict[Pair, list[tuple[str | Item, Item]]]
-    missing: list[str] = field(default_factory=list)
-    ambiguous: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(
-        cls, inventory: Inventory, queries: Iterable[LabelledQuery], *, beside: Path
-    ) -> _Resolved:
-        found = cls(links=defaultdict(list))
-        for query in queries:
-            asked = found._item(inventory, query.query, beside) if query.is_file else query.query
-            if asked is None:
-                continue
-            for name in query.relevant:
-                item = found._item(inventory, name, beside)
-                if item is None or item == asked:
-                    continue
-                first = (
-                    Modality.TEXT if isinstance(asked, str) else inventory.entries[asked].modality
-                )
-                found.links[first, inventory.entries[item].modality].append((asked, item))
-        return found
-
-    def _item(self, inventory: Inventory, name: str, beside: Path) -> Item | None:
-        items = inventory.find(name, beside=beside)
-        if len(items) == 1:
-            return items[0]
-        (self.ambiguous if items else self.missing).append(name)
-        return None
-
-    def notes(self) -> list[str]:
-        """What was left out."""
-        return [
-            f"{len(names):,} names {why}, for example {names[0]}; their pairs were left out"
-            for names, why in (
-                (self.missing, "are not in the collection"),
-                (self.ambiguous, "stand for several assets"),
-            )
-            if names
-        ]
-
-    def too_few(self, source: Path) -> str:
-        """Why nothing can be learned."""
-        count = sum(map(len, self.links.values()))
-        if self.missing and not count:
-            return (
-                f"{source}: none of the {len(self.missing):,} assets it names is in the "
-                f"collection, for example {self.missing[0]}; index them first, or name them by "
-                "path, file name or id"
-            )
-        return (
-            f"{source}: {count} pairs of indexed assets; at least {MIN_GROUPS} are needed, and "
-            "some hundred make a difference"
-        ) + (f" ({len(self.missing):,} names are not in the collection)" if self.missing else "")
-
-
-def _joined(parts: Sequence[Embeddings]) -> Embeddings:
-    return Embeddings(
-        shared=np.concatenate([part.shared for part in parts]),
-        tower=np.concatenate([part.tower for part in parts]),
-    )
 
 
 def _unit(rows: Floats) -> Floats:

@@ -13,7 +13,7 @@ from polyseek.core.reports import ProgressCallback
 from polyseek.core.tuning import Pair
 
 SHELF = "adapters"
-"""Attachment that names all versions and says which serve; each version is one of its own."""
+"""Note that names all versions and says which serve; each version is an attachment."""
 
 
 class Shelf:
@@ -21,12 +21,12 @@ class Shelf:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: tuple[bytes | None, Adapters] = None, Adapters()
+        self._read: tuple[str | None, Adapters] = None, Adapters()
         self._adapters: dict[str, Adapter] = {}
 
     def active(self) -> Adapters:
         """Those that serve the collection's queries; cheap where nothing changed."""
-        data = self._store.attachment(SHELF)
+        data = self._store.notes.get(SHELF)
         if data != self._read[0]:
             uses = self._uses(data)
             by_name = {use.adapter: self.get(use.adapter) for use in uses.values()}
@@ -45,7 +45,7 @@ class Shelf:
 
     def names(self) -> Sequence[str]:
         """Of all versions, the oldest first."""
-        data = self._store.attachment(SHELF)
+        data = self._store.notes.get(SHELF)
         return json.loads(data)["names"] if data else []
 
     def get(self, name: str) -> Adapter:
@@ -113,9 +113,9 @@ class Shelf:
 
     def _save(self, *, names: Sequence[str], uses: Mapping[Pair, Use]) -> None:
         text = json.dumps({"names": list(names), "uses": dump_uses(uses)})
-        self._store.attach(SHELF, text.encode())
+        self._store.save_note(SHELF, text)
 
-    def _uses(self, data: bytes | None) -> Mapping[Pair, Use]:
+    def _uses(self, data: str | None) -> Mapping[Pair, Use]:
         return read_uses(json.loads(data)["uses"]) if data else {}
 
 

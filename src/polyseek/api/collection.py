@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyseek.api.adapting import AdapterVersions, Shelf
-from polyseek.api.composing import ComposedQuery, read
+from polyseek.api.composing import ComposedQuery
 from polyseek.api.fields import Field, describe
-from polyseek.api.options import modalities_of, mode_of, options_of
+from polyseek.api.options import mode_of, options_of
+from polyseek.api.retrievers import SavedRetrievers
+from polyseek.api.searching import Searcher
 from polyseek.api.tuner import Tuner
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
-from polyseek.core.config import IndexOptions, SearchOptions, Settings
+from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import (
     AssetError,
     QueryError,
@@ -24,6 +26,7 @@ from polyseek.core.filters import FieldType
 from polyseek.core.hits import Clip, Hit, Query
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
+from polyseek.core.retriever import Retriever
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
@@ -84,6 +87,14 @@ class Collection:
         self._shelf = Shelf(store)
         self._tuner = Tuner(
             store=store, encoder=encoder, defaults=self._defaults, adapters=self._shelf.active
+        )
+        self._searcher = Searcher(
+            store=store,
+            encoder=encoder,
+            settings=settings,
+            defaults=self._defaults,
+            adapters=self._shelf.at,
+            preview=clip,
         )
 
     def __repr__(self) -> str:
@@ -159,23 +170,28 @@ class Collection:
 
     def search(
         self,
-        query: str | Path | ComposedQuery | Any,
+        query: str | Path | ComposedQuery | Any | None = None,
         *,
-        limit: int = 10,
+        limit: int | None = None,
         modalities: Sequence[str] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
         min_probability: float | None = None,
-        show_all: bool = False,
-        mode: str = "hybrid",
+        show_all: bool | None = None,
+        mode: str | None = None,
+        like: Sequence[str | Path] = (),
+        unlike: Sequence[str | Path] = (),
+        retriever: str | Path | Retriever | None = None,
         strength: float | None = None,
+        **more: Any,
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
 
         Args:
             query: A text, a path or URL of a media file, or a PIL image. A string is a path when
                 it names an existing file, contains a slash or ends like a media file;
-                ``text:...`` forces text. `polyseek.query` makes one of several terms.
-            limit: Number of hits.
+                ``text:...`` forces text. `polyseek.query` makes one of several terms. None for
+                nothing but more like the examples.
+            limit: Number of hits (10).
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
             min_probability: Leave out hits that are less probable than this.
@@ -183,8 +199,14 @@ class Collection:
             mode: ``"hybrid"`` compares embeddings and, for a text, words; ``"dense"`` or ``"text"``
                 one of them alone. A text may have ``"phrases"``, ``-exclusions`` and ``fuzzy~``
                 words.
+            like: Earlier hits that are right: ids of segments, or paths or uris of assets.
+            unlike: Earlier hits that are not.
+            retriever: The stages of the search: the name of a saved one, or a file.
             strength: Of the collection's adapters, 0 (off) to 1, for this search; by default what
                 it was tuned to. At any other there are no probabilities.
+            more: ``collapse`` lists near-duplicates with the better hit, ``diverse`` (0 to 0.9)
+                prefers hits that differ from those above, ``moments`` is the number of further
+                places shown in an asset (3), ``explain`` says why each hit was found.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -192,29 +214,27 @@ class Collection:
 
         Raises:
             QueryError: The query cannot be read or the options are wrong.
+            ConfigError: There is no such retriever, or an option is unknown or out of range.
         """
-        from polyseek.core.filters import check, parse
-        from polyseek.search.pipeline import search
-
-        only = modalities_of(modalities)
-        if filter is not None:
-            check(parse(filter), self.fields())
-        return search(
-            read(query, offline=self._settings.offline),
-            encoder=self._encoder,
-            store=self._store,
-            options=SearchOptions(
-                limit=limit,
-                modalities=only,
-                filter=filter,
-                min_probability=min_probability,
-                show_all=show_all,
-                mode=mode_of(mode),
-            ),
-            defaults=self._defaults,
-            adapters=self._shelf.at(strength),
-            preview=clip,
+        return self._searcher.search(
+            query,
+            limit=limit,
+            modalities=modalities,
+            filter=filter,
+            min_probability=min_probability,
+            show_all=show_all,
+            mode=mode,
+            like=like,
+            unlike=unlike,
+            retriever=retriever,
+            strength=strength,
+            **more,
         )
+
+    @property
+    def retrievers(self) -> SavedRetrievers:
+        """Retrievers saved in the collection: `list`, `save` and `remove`."""
+        return SavedRetrievers(self._store)
 
     def tune(
         self,
@@ -242,6 +262,7 @@ class Collection:
         self,
         pairs: str | Path = "auto",
         *,
+        queries: str | Path | None = None,
         force: bool = False,
         install: bool = True,
         progress: ProgressCallback | None = None,
@@ -251,8 +272,8 @@ class Collection:
         Only texts are encoded: media are known by their stored embeddings.
 
         Args:
-            pairs: A table, TREC qrels or a BEIR folder (see `core.pairs.read_pairs`), or ``auto``
-                for what captions, file names and labels in the collection say.
+            pairs: As for `evaluate`.
+            queries: A file with the queries that ids in `pairs` stand for.
             force: Install what is no better, too.
             install: False only measures.
             progress: Called with every step.
@@ -267,7 +288,7 @@ class Collection:
             store=self._store, encoder=self._encoder, defaults=self._defaults, shelf=self._shelf,
             tuner=self._tuner, progress=progress,
         )  # fmt: skip
-        return run.run(pairs, force=force, install=install)
+        return run.run(pairs, queries=queries, force=force, install=install)
 
     @property
     def adapters(self) -> AdapterVersions:

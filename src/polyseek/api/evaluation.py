@@ -15,12 +15,13 @@ import numpy as np
 from polyseek.api.pairs import Labelled, labelled
 from polyseek.core import plugins
 from polyseek.core.adapting import Adapters
-from polyseek.core.config import SearchMode, SearchOptions
+from polyseek.core.config import SearchOptions
 from polyseek.core.hits import Hit, Item, Query, item_of
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import twins
 from polyseek.core.protocols import Encoder, Store, StoreReader
 from polyseek.core.reports import Progress, ProgressCallback
+from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Defaults
 from polyseek.core.types import (
     AssetRecord,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from polyseek.core.config import SearchMode
 from polyseek.core.errors import ConfigError
+from polyseek.core.retriever import SearchMode
 from polyseek.core.types import Modality
 
 

@@ -34,13 +34,14 @@ def adapt(
             help="Queries and the assets that answer them (CSV, JSONL, TREC, BEIR), or auto.",
         ),
     ],
+    queries: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Queries that ids in --pairs stand for.")
+    ] = None,
     collection: CollectionOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Install it even if held-out pairs do not improve.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Measure, install nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, install nothing.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Learn from your own pairs; exit code 3 when nothing became better and so nothing changed."""
@@ -49,7 +50,9 @@ def adapt(
 
     opened = api.open(collection, create=False, resident=False)
     with progress_bar() as progress:
-        report = opened.adapt(pairs, force=force, install=not dry_run, progress=progress)
+        report = opened.adapt(
+            pairs, queries=queries, force=force, install=not dry_run, progress=progress
+        )
     found = report.to_dict()
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from polyseek.cli import adapt, exits, models
+from polyseek.cli import adapt, exits, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.core.errors import ConfigError
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models.app, name="models")
+app.add_typer(retrievers.app, name="retrievers")
 app.command()(fields)
 app.command()(adapt.adapt)
 app.add_typer(adapt.app, name="adapters")
@@ -143,16 +144,18 @@ def remove(
 @app.command()
 def search(
     terms: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="TERM [+ TERM] [- TERM]...",
             help="A text, or a path or URL of a media file (text:... for text); several are "
             "joined by + and -, and weighted like 2:dog.",
         ),
-    ],
+    ] = None,
     *,
     collection: CollectionOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Number of hits.")] = 10,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-k", min=1, help="Number of hits (default: 10).")
+    ] = None,
     modality: Annotated[
         str | None, typer.Option(metavar="LIST", help="What to search, e.g. image,text.")
     ] = None,
@@ -177,6 +180,31 @@ def search(
     any_of: Annotated[
         bool, typer.Option("--any", help="Any of the terms is enough, not all of them.")
     ] = False,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|PATH", help="More like this earlier hit; repeatable."),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID|PATH", help="Less like this earlier hit; repeatable."),
+    ] = None,
+    collapse: Annotated[
+        bool, typer.Option("--collapse", help="List near-duplicates with the better hit.")
+    ] = False,
+    diverse: Annotated[
+        float | None,
+        typer.Option(
+            metavar="W", min=0, max=0.9, help="Prefer hits that differ from those above (try 0.5)."
+        ),
+    ] = None,
+    moments: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Further places shown in an asset (default: 3)."),
+    ] = None,
+    retriever: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Stages to search with (polyseek retrievers)."),
+    ] = None,
     as_json: JsonOption = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
     grid: Annotated[
@@ -188,7 +216,7 @@ def search(
         typer.Option(metavar="S", help="Of the adapters, 0 (off) to 1, for this search."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show how each modality was searched.")
+        bool, typer.Option("--explain", help="Show how it was searched and why each hit is there.")
     ] = False,
 ) -> None:
     """Search with a text, a picture, a sound, a video or a document."""
@@ -200,13 +228,20 @@ def search(
     opened = api.open(collection, create=False, resident=False)
     with progress_bar() as progress, reporting(progress):
         results = opened.search(
-            api.composing.read_terms(terms, any_of=any_of),
+            api.composing.read_terms(terms, any_of=any_of) if terms else None,
             limit=limit,
             modalities=[name.strip() for name in modality.split(",")] if modality else (),
             filter=condition,
             min_probability=min_probability,
-            show_all=show_all,
+            show_all=show_all or None,
             mode=_mode(hybrid=hybrid, dense=dense, text=text),
+            like=like or (),
+            unlike=unlike or (),
+            retriever=retriever,
+            collapse=collapse or None,
+            diverse=diverse,
+            moments=moments,
+            explain=explain,
             strength=strength,
         )
     if grid:
@@ -304,11 +339,11 @@ def demo(
     return run(folder, to=to)
 
 
-def _mode(**flags: bool) -> str:
+def _mode(**flags: bool) -> str | None:
     chosen = [name for name, given in flags.items() if given]
     if len(chosen) > 1:
         raise ConfigError(f"--{' and --'.join(chosen)} exclude each other; give one of them")
-    return chosen[0] if chosen else "hybrid"
+    return chosen[0] if chosen else None
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -71,6 +71,8 @@ def results(found: Results, *, explain: bool) -> None:
         console.print(_verdict(found))
     if found.hits:
         console.print(table)
+    for note in found.notes:
+        console.print(Text(f"Note: {note}"))
     missing = [
         f"{n:,} {word}"
         for n, word in ((found.coverage.failed, "failed"), (found.coverage.pending, "pending"))
@@ -163,6 +165,8 @@ def _where(hit: Hit) -> Text:
     also = [moment.span.label() for moment in hit.moments if moment.span]
     if also:
         text.append(f"  also {', '.join(also)}", style="dim")
+    if hit.duplicates:
+        text.append(f"  +{len(hit.duplicates)} nearly the same", style="dim")
     if hit.text:
         words = " ".join(hit.text.split())
         text.append("\n" + (words if len(words) <= 160 else words[:159] + "…"), style="italic")
@@ -219,15 +223,27 @@ def _explain(console: Console, found: Results) -> None:
             style="dim",
         )
     for hit in found:
-        bias = "" if hit.hub_bias is None else f", hub bias {hit.hub_bias:.3f}"
-        words = (
-            "" if hit.text_score is None else f", words {hit.text_score:.2f} ({hit.text_share:.0%})"
-        )
-        console.print(f"#{hit.rank}: cosine {hit.score:.4f}{bias}{words}", style="dim")
-        for one in hit.evidence:
-            alone = "" if one.probability is None else f", alone {one.probability:.0%}"
-            console.print(
-                f"   {one.weight:+g} {escape(one.term)}: cosine {one.score:.4f}{alone}", style="dim"
-            )
+        for line in _account(hit):
+            console.print(Text(line, style="dim"))
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in found.timings_ms.items())
-    console.print(f"milliseconds: {times}", style="dim")
+    console.print(Text(f"retriever '{found.retriever}', milliseconds: {times}", style="dim"))
+
+
+def _account(hit: Hit) -> list[str]:
+    """Why a hit is where it is, line by line."""
+    bias = "" if hit.hub_bias is None else f", hub bias {hit.hub_bias:.3f}"
+    words = "" if hit.text_score is None else f", words {hit.text_score:.2f} ({hit.text_share:.0%})"
+    ranks = ", ".join(f"{stage} {rank}" for stage, rank in hit.ranks)
+    lines = [f"#{hit.rank}: cosine {hit.score:.4f}{bias}{words}; rank after {ranks}"]
+    for one in hit.evidence:
+        alone = "" if one.probability is None else f", alone {one.probability:.0%}"
+        lines.append(f"   {one.weight:+g} {one.term}: cosine {one.score:.4f}{alone}")
+    lines += [f"   {local_path(one.uri)} is nearly the same ({one.similarity:.3f})"
+              for one in hit.duplicates]  # fmt: skip
+    if hit.account:
+        lines += [f"   without {term!r}: rank {rank}" for term, rank in hit.account.without]
+        if hit.account.words:
+            lines.append(f"   words: {', '.join(hit.account.words)}")
+        if hit.account.sentence:
+            lines.append(f"   nearest sentence: {' '.join(hit.account.sentence.split())}")
+    return lines

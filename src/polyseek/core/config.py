@@ -7,13 +7,13 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path
 
 from polyseek.core.errors import ConfigError
+from polyseek.core.retriever import Retriever, SearchMode
 from polyseek.core.types import Modality
 
 CONFIG_FILE = "polyseek.toml"
@@ -90,19 +90,6 @@ class IndexOptions:
                 raise ConfigError(f"{name} is {value!r}; expected a number above 0")
 
 
-class SearchMode(StrEnum):
-    """What a search for a text compares."""
-
-    HYBRID = "hybrid"
-    """Embeddings and words."""
-
-    DENSE = "dense"
-    """Embeddings alone."""
-
-    TEXT = "text"
-    """Words alone."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
     """What a search returns.
@@ -116,6 +103,8 @@ class SearchOptions:
             probable than its best hit.
         show_all: Show the nearest hits, however improbable.
         mode: What is compared; words only take part in a search for a text.
+        explain: Say why each hit was found, which takes longer.
+        retriever: The stages; what it says of the above was the caller's default.
     """
 
     limit: int = 10
@@ -124,6 +113,8 @@ class SearchOptions:
     min_probability: float | None = None
     show_all: bool = False
     mode: SearchMode = SearchMode.HYBRID
+    explain: bool = False
+    retriever: Retriever = field(default_factory=Retriever)
 
 
 def resolve_settings(

@@ -31,11 +31,13 @@ class Query:
         modality: Of the signal.
         signals: A text, a picture, or the pieces of a recording; their mean is looked for.
         label: How to show the query: the text itself, or a path.
+        embeddings: Of the pieces where they are known already; there are no signals then.
     """
 
     modality: Modality
     signals: Sequence[Signal]
     label: str
+    embeddings: Embeddings | None = field(default=None, compare=False, repr=False)
 
 
 Item: TypeAlias = "tuple[str, str]"
@@ -74,6 +76,7 @@ class Composition:
     Attributes:
         terms: At least one of them is wanted.
         any: Whether a hit has to match any of the wanted terms instead of all of them.
+        judged: Ids of segments and uris of assets that are not shown: they were given as examples.
 
     Raises:
         QueryError: No term is wanted, there are too many, one counts nothing, or one is both
@@ -82,6 +85,7 @@ class Composition:
 
     terms: Sequence[Term]
     any: bool = False
+    judged: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if len(self.terms) > MAX_TERMS:
@@ -102,7 +106,12 @@ class Composition:
     @property
     def modality(self) -> Modality:
         """Of the first wanted term."""
-        return next(term.query.modality for term in self.terms if term.weight > 0)
+        return self.terms[self.first].query.modality
+
+    @property
+    def first(self) -> int:
+        """Place of the first wanted term."""
+        return next(i for i, term in enumerate(self.terms) if term.weight > 0)
 
     @property
     def label(self) -> str:
@@ -200,6 +209,38 @@ class TermEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Why a hit was found, in detail.
+
+    Attributes:
+        words: Words of the query that its texts have.
+        sentence: Of its text, the one that is nearest to the query.
+        without: Its rank without each term of a composed query: the drop-one test.
+        curve: Start and end in seconds and probability (or cosine) of every part of a recording.
+    """
+
+    words: tuple[str, ...] = ()
+    sentence: str | None = None
+    without: tuple[tuple[str, int], ...] = ()
+    curve: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """An asset that shows, or says, the same as a hit.
+
+    Attributes:
+        id: Of the segment.
+        uri: Of the asset.
+        similarity: Cosine with the hit in the tower's own space.
+    """
+
+    id: str
+    uri: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """One retrieved asset with its best segment.
 
@@ -220,6 +261,9 @@ class Hit:
         metadata: Its fields.
         moments: Further places in the same asset, best first.
         evidence: What each term says, for a composed query; `score` is then the first wanted one's.
+        duplicates: Assets that are nearly the same, most similar first; they are no hits.
+        ranks: Name of a stage and the rank after it, in order.
+        account: Why it was found, where that was asked for.
     """
 
     id: str
@@ -237,6 +281,9 @@ class Hit:
     metadata: Metadata = field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
     evidence: tuple[TermEvidence, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    ranks: tuple[tuple[str, int], ...] = ()
+    account: Account | None = None
 
     @property
     def item(self) -> Item:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
+from polyseek.core.reranking import Candidate, Question
 from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
 from polyseek.core.types import (
@@ -31,6 +32,7 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
     Sound,
+    Space,
     Utterance,
 )
 
@@ -148,6 +150,21 @@ class ScoreScale(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    """Scores the best hits of a search anew. Plug-ins are called with a `RerankSetup`.
+
+    It runs in a thread of its own and may be abandoned there when its time is up.
+    """
+
+    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterable[float]:
+        """A finite number for each candidate, in order; higher is better.
+
+        Given one by one, what is there counts when time is up. Whatever it raises, the search goes
+        on with the order it had.
+        """
+        ...
+
+
 class StoreReader(Protocol):
     """The reading half of a collection's store."""
 
@@ -188,9 +205,18 @@ class StoreReader(Protocol):
         """
         ...
 
+    def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
+        """``(n, dim)`` embeddings of these segments in one space; NaN for those that are gone."""
+        ...
+
     @property
     def tuning(self) -> Tuning | None:
         """What was fitted to this collection; None when nothing was."""
+        ...
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Texts kept with the collection by name, such as saved retrievers."""
         ...
 
     def attachment(self, name: str) -> bytes | None:
@@ -257,6 +283,10 @@ class StoreWriter(Protocol):
 
     def save_tuning(self, tuning: Tuning) -> None:
         """Replace what was fitted to this collection, in one commit."""
+        ...
+
+    def save_note(self, name: str, text: str | None) -> None:
+        """Keep a text with the collection, or forget it, in one commit."""
         ...
 
     def attach(self, name: str, data: bytes | None) -> None:

@@ -135,7 +135,9 @@ class Tuning:
                 },
                 "bank": list(self.bank),
                 "fitted_assets": dict(self.fitted_assets),
-                "adapted": {f"{query}-{target}": key for (query, target), key in self.adapted.items()},
+                "adapted": {
+                    f"{query}-{target}": key for (query, target), key in self.adapted.items()
+                },
                 "notes": list(self.notes),
             },
             sort_keys=True,

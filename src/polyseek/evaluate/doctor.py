@@ -48,7 +48,9 @@ def diagnose(
         StoreError: The collection cannot be read.
     """
     started = perf_counter()
-    subject = Subject.of(store, encoder=encoder, scale=scale, bank=bank, adapters=adapters, read=read)
+    subject = Subject.of(
+        store, encoder=encoder, scale=scale, bank=bank, adapters=adapters, read=read
+    )
     found = []
     for done, (label, check) in enumerate(_CHECKS):
         if progress:

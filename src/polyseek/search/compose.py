@@ -75,7 +75,7 @@ def pool(
     known = [p for p in found if p is not None]
     if len(known) == len(found):
         evidence = np.stack([log_odds(p) for p in known])
-        thresholds = log_odds(_matches(query, hits[0].modality, calibrator))
+        thresholds = log_odds(match_probabilities(query, hits[0].modality, calibrator))
     else:
         evidence = np.stack([standardised(_scores(one)) for one in scored])
         thresholds = np.full(len(scored), STANDARD_THRESHOLD)
@@ -178,7 +178,7 @@ def standardised(scores: Numbers) -> Numbers:
     return found
 
 
-def _matches(query: Composition, target: Modality, calibrator: Calibrator) -> Numbers:
+def match_probabilities(query: Composition, target: Modality, calibrator: Calibrator) -> Numbers:
     """``(terms,)`` probability from which each term alone has found something."""
     calibrations = [calibrator.calibration((t.query.modality, target)) for t in query.terms]
     return np.array([c.match_probability if c else 0.5 for c in calibrations])
@@ -192,7 +192,7 @@ def _with_evidence(
     query: Composition, scored: Sequence[Sequence[Hit]], found: Sequence[Numbers | None], i: int
 ) -> Hit:
     """Hit i as the first wanted term scored it, with what every term says."""
-    first = next(n for n, term in enumerate(query.terms) if term.weight > 0)
+    first = query.first
     evidence = tuple(
         TermEvidence(
             term=term.query.label,

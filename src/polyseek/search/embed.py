@@ -19,7 +19,10 @@ def embed(query: Query, encoder: Encoder) -> Embeddings:
     Raises:
         QueryError: The encoder has no tower for the query's modality.
     """
-    return embed_all([query], encoder)[0]
+    known = query.embeddings
+    if known is None:
+        return embed_all([query], encoder)[0]
+    return mean_of(list(zip(known.shared, known.tower, strict=True)))
 
 
 def embed_all(

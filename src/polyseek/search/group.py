@@ -13,7 +13,11 @@ MAX_OVERLAP = 0.5
 
 
 def by_asset(
-    hits: Sequence[Hit], *, limit: int, probabilities: Sequence[float] | None = None
+    hits: Sequence[Hit],
+    *,
+    limit: int,
+    probabilities: Sequence[float] | None = None,
+    further: int = MAX_MOMENTS,
 ) -> list[Hit]:
     """The first hit of each asset, with further places in it as `moments`.
 
@@ -23,6 +27,7 @@ def by_asset(
         hits: Best first.
         limit: Number of hits to return.
         probabilities: Of the hits, where they are known.
+        further: Places besides the best one that are listed.
 
     Returns:
         Hits with `rank` and `probability` set, best first.
@@ -30,13 +35,15 @@ def by_asset(
     known: Sequence[float | None] = probabilities or [None] * len(hits)
     first: dict[Item, tuple[Hit, float | None]] = {}
     moments: dict[Item, list[Moment]] = {}
+    shown: dict[Item, list[Hit]] = {}
     for hit, probability in zip(hits, known, strict=True):
         key = hit.item
         if key not in first:
             if len(first) == limit:
                 continue
-            first[key], moments[key] = (hit, probability), []
-        elif len(moments[key]) < MAX_MOMENTS and not _seen(hit, first[key][0], moments[key]):
+            first[key], moments[key], shown[key] = (hit, probability), [], [hit]
+        elif len(moments[key]) < further and not overlaps(hit, shown[key]):
+            shown[key].append(hit)
             moments[key].append(
                 Moment(
                     modality=hit.modality,
@@ -59,8 +66,10 @@ def assets_first(hits: Sequence[Hit]) -> tuple[list[Hit], list[Hit]]:
     return list(first.values()), others
 
 
-def _seen(hit: Hit, best: Hit, moments: Sequence[Moment]) -> bool:
-    if hit.span is None:
-        return True
-    earlier = [best.span, *(moment.span for moment in moments)]
-    return any(span is None or span.overlap(hit.span) > MAX_OVERLAP for span in earlier)
+def overlaps(hit: Hit, others: Sequence[Hit]) -> bool:
+    """Whether a place is mostly inside of one of these in the same asset, or is the whole of it."""
+    if not others:
+        return False
+    return hit.span is None or any(
+        other.span is None or other.span.overlap(hit.span) > MAX_OVERLAP for other in others
+    )

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from polyseek.core.config import SearchMode
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import And, Filter, Not, Words
 from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, Terms
 from polyseek.core.protocols import StoreReader
+from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Numbers
 from polyseek.core.types import Modality
 from polyseek.core.words import TextQuery, read_text_query

@@ -56,6 +56,8 @@ class Results(Sequence[Hit]):
         coverage: Assets searched, failed and still pending.
         plan: One step per target modality.
         timings_ms: Wall time by stage, in milliseconds.
+        notes: What did not go as asked, such as a reranker that took too long.
+        retriever: Name of the stages that were used.
         preview: Makes a small copy of a hit, for notebooks and contact sheets.
     """
 
@@ -66,6 +68,8 @@ class Results(Sequence[Hit]):
     nearest: float | None = None
     plan: Sequence[PlanStep] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    retriever: str = "default"
     preview: Preview | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -82,7 +86,7 @@ class Results(Sequence[Hit]):
         return self.hits[index]
 
     def to_dict(self, *, explain: bool = False) -> dict[str, Any]:
-        """JSON-ready form; `explain` adds the plan, and what each term says."""
+        """JSON-ready form; `explain` adds the plan, and why each hit is there."""
         answer: dict[str, Any] = {
             "query": self.query,
             "no_match": self.no_match,
@@ -93,11 +97,13 @@ class Results(Sequence[Hit]):
                 "failed": self.coverage.failed,
                 "pending": self.coverage.pending,
             },
+            "notes": list(self.notes),
             "timings_ms": {stage: round(ms, 3) for stage, ms in self.timings_ms.items()},
         }
         if explain:
             for shown, hit in zip(answer["hits"], self.hits, strict=True):
                 shown.update(_evidence(hit))
+            answer["retriever"] = self.retriever
             answer["plan"] = [_step_dict(step) for step in self.plan]
         return answer
 
@@ -140,16 +146,19 @@ def _hit_dict(hit: Hit) -> dict[str, Any]:
             }
             for moment in hit.moments
         ],
+        "duplicates": [
+            {"id": one.id, "uri": one.uri, "similarity": round(one.similarity, 6)}
+            for one in hit.duplicates
+        ],
         "metadata": {key: _plain(value) for key, value in hit.metadata.items()},
     }
 
 
 def _evidence(hit: Hit) -> dict[str, Any]:
-    """What each term of a composed query says; nothing for a single one."""
-    if not hit.evidence:
-        return {}
-    return {
-        "terms": [
+    """Ranks after each stage, and what was found out about why the hit is there."""
+    found: dict[str, Any] = {"ranks": dict(hit.ranks)}
+    if hit.evidence:
+        found["terms"] = [
             {
                 "term": one.term,
                 "weight": one.weight,
@@ -158,7 +167,15 @@ def _evidence(hit: Hit) -> dict[str, Any]:
             }
             for one in hit.evidence
         ]
-    }
+    if hit.account:
+        found["words"] = list(hit.account.words)
+        found["sentence"] = hit.account.sentence
+        found["rank_without"] = dict(hit.account.without)
+        found["curve"] = [
+            {"start_s": start, "end_s": end, "value": round(value, 6)}
+            for start, end, value in hit.account.curve
+        ]
+    return found
 
 
 def _span_dict(span: Span | None) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ _STYLE = """
 .polyseek blockquote{margin:0;padding:10px 12px;height:160px;overflow:auto;background:#fff8e6}
 .polyseek p{margin:0;padding:8px 12px;overflow-wrap:anywhere}
 .polyseek small{color:#5d5d66}
+.polyseek svg{width:100%;height:32px;display:block}
 .polyseek a{color:inherit}
 @media (prefers-color-scheme:dark){.polyseek{color:#ececf0}.polyseek li{background:#26262b}
  .polyseek img,.polyseek video{background:#1b1b1f}.polyseek blockquote{background:#35301f}
@@ -63,8 +64,10 @@ def _card(hit: Hit, clip: Clip | None) -> str:
     places = [hit.span.label()] if hit.span else []
     places += [moment.span.label() for moment in hit.moments if moment.span]
     where = f"<br><small>{_escape(', '.join(places))}</small>" if places else ""
+    same = len(hit.duplicates)
+    where += f"<br><small>+{same} nearly the same</small>" if same else ""
     return (
-        f"<li>{_body(hit, clip, name)}<p>{hit.rank}. {link}{where}<br>"
+        f"<li>{_body(hit, clip, name)}{_curve(hit)}<p>{hit.rank}. {link}{where}<br>"
         f"<small>{_escape(hit.modality)} &middot; {hit.figure().strip()}</small></p></li>"
     )
 
@@ -80,6 +83,26 @@ def _body(hit: Hit, clip: Clip | None, name: str) -> str:
             return f'<video controls muted loop preload="metadata" src="{source}"></video>'
         case _:
             return f'<img loading="lazy" alt="{name}" src="{source}">'
+
+
+def _curve(hit: Hit) -> str:
+    """How well every second of a recording answers, where that was asked for."""
+    curve = hit.account.curve if hit.account else ()
+    if len(curve) < 2:
+        return ""
+    start, end = curve[0][0], max(stop for _, stop, _ in curve)
+    low, high = min(v for *_, v in curve), max(v for *_, v in curve)
+    points = [
+        f"{100 * ((a + b) / 2 - start) / max(end - start, 1e-9):.1f},"
+        f"{19 - 18 * (value - low) / max(high - low, 1e-9):.1f}"
+        for a, b, value in curve
+    ]
+    label = f"{low:.2f} to {high:.2f} over {end - start:.0f} s"
+    return (
+        f'<svg viewBox="0 0 100 20" preserveAspectRatio="none" role="img" aria-label="{label}">'
+        f'<title>{label}</title><polyline points="{" ".join(points)}" fill="none" '
+        'stroke="currentColor" vector-effect="non-scaling-stroke"/></svg>'
+    )
 
 
 def _parts(uri: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from polyseek.core.errors import StoreError
-from polyseek.core.types import Embeddings, Modality, SegmentBatch
+from polyseek.core.types import Embeddings, Floats, Manifest, Modality, SegmentBatch, Space
 
 
 def join_batches(batches: Sequence[SegmentBatch]) -> list[SegmentBatch]:
@@ -50,6 +50,21 @@ def require_finite(location: str, batches: Sequence[SegmentBatch]) -> None:
         ):
             if not np.isfinite(values).all():
                 raise StoreError(f"{location}: an embedding is not finite; nothing written")
+
+
+def space_dim(manifest: Manifest, modality: Modality, space: Space) -> int:
+    """Length of a modality's embeddings in a space; 0 for a modality without a tower."""
+    return manifest.dim if space is Space.SHARED else manifest.tower_dims.get(modality, 0)
+
+
+def in_order(ids: Sequence[str], found: Sequence[str], rows: Floats) -> Floats:
+    """The rows of `found` ids in the order of `ids`; NaN where there is none."""
+    place = {id_: i for i, id_ in enumerate(found)}
+    ordered = np.full((len(ids), rows.shape[1]), np.nan, np.float32)
+    for i, id_ in enumerate(ids):
+        if id_ in place:
+            ordered[i] = rows[place[id_]]
+    return ordered
 
 
 def spread(rows: int, limit: int) -> list[int]:

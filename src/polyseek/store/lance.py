@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from polyseek.core.errors import (
@@ -35,7 +36,7 @@ from polyseek.core.types import (
     Space,
 )
 from polyseek.store import inverted, lance_index, lance_search, lance_text, layout
-from polyseek.store.batches import join_batches, require_finite, spread
+from polyseek.store.batches import join_batches, require_finite, space_dim, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
 from polyseek.store.lance_files import committing, connect, content_hashes, has_table, writer_lock
@@ -70,6 +71,7 @@ class LanceStore:
         self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: dict[str, str | None] = {}
         self._tuning: tuple[int, Tuning] | None = None
+        self._notes: tuple[int, Mapping[str, str]] | None = None
         self._attached: tuple[int, dict[str, bytes | None]] | None = None
         self.manifest = _read_manifest(location, self._table(layout.ASSETS))
 
@@ -166,6 +168,18 @@ class LanceStore:
             found = table.take_offsets(spread(rows, limit)).to_arrow()
             return _batch(modality, found)
 
+    def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
+        """See `polyseek.core.protocols.StoreReader`."""
+        table = self._table_of(modality)
+        if table is None or not ids:
+            return np.full(
+                (len(ids), space_dim(self.manifest, modality, space)), np.nan, np.float32
+            )
+        with self._reading():
+            if self._resident is not None:
+                return self._copy_of(table, modality).vectors(ids, space)
+            return lance_search.vectors(table, ids, space)
+
     @property
     def tuning(self) -> Tuning | None:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -178,6 +192,20 @@ class LanceStore:
                 text = table.to_arrow()["tuning"][0].as_py()
                 self._tuning = version, Tuning.from_json(text)
         return self._tuning[1]
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """See `polyseek.core.protocols.StoreReader`."""
+        if not self._exists(layout.NOTES):
+            return {}
+        with self._reading():
+            table = self._table(layout.NOTES)
+            version = self._version_of(table)
+            if self._notes is None or self._notes[0] != version:
+                rows = table.to_arrow()
+                texts = zip(rows["name"].to_pylist(), rows["text"].to_pylist(), strict=True)
+                self._notes = version, dict(texts)
+        return self._notes[1]
 
     def attachment(self, name: str) -> bytes | None:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -275,6 +303,16 @@ class LanceStore:
         rows = pa.table({"tuning": [tuning.to_json()]})
         self._tables[layout.TUNING] = self._database.create_table(
             layout.TUNING, rows, mode="overwrite"
+        )
+
+    @committing
+    def save_note(self, name: str, text: str | None) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        kept = {k: v for k, v in {**self.notes, name: text}.items() if v is not None}
+        columns = {"name": list(kept), "text": list(kept.values())}
+        schema = pa.schema([("name", pa.string()), ("text", pa.string())])
+        self._tables[layout.NOTES] = self._database.create_table(
+            layout.NOTES, pa.table(columns, schema=schema), mode="overwrite"
         )
 
     @committing
@@ -406,9 +444,7 @@ class LanceStore:
         return copy
 
     def _check_vector(self, request: Retrieval) -> None:
-        shared = request.space is Space.SHARED
-        tower_dim = self.manifest.tower_dims.get(request.modality)
-        expected = self.manifest.dim if shared else tower_dim
+        expected = space_dim(self.manifest, request.modality, request.space)
         if request.vector.shape != (expected,):
             raise DimensionError(
                 f"the query vector has shape {request.vector.shape}, the {request.space} space "
@@ -438,10 +474,9 @@ class LanceStore:
 
     def _all_tables(self) -> Iterator[tuple[Modality | None, Any]]:
         yield None, self._table(layout.ASSETS)
-        if self._exists(layout.TUNING):
-            yield None, self._table(layout.TUNING)
-        if self._exists(layout.ATTACHMENTS):
-            yield None, self._table(layout.ATTACHMENTS)
+        for name in (layout.TUNING, layout.NOTES, layout.ATTACHMENTS):
+            if self._exists(name):
+                yield None, self._table(name)
         yield from self._segment_tables()
 
 

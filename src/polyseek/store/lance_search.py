@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import pyarrow as pa
 from polyseek.core.filters import Filter
 from polyseek.core.hits import Candidates, HubCorrection, Retrieval
 from polyseek.core.sparse import SparseVector
+from polyseek.core.types import Floats, Space
 from polyseek.store import inverted, lance_index, layout
+from polyseek.store.batches import in_order
 from polyseek.store.filter_sql import quote, to_sql
 from polyseek.store.hits import hits_from_arrow
 
@@ -68,6 +70,14 @@ def search_sparse(
         products=scores[best].tolist(),
     )  # fmt: skip
     return Candidates(hits=hits, tier="lance-sparse", rows=len(ids))
+
+
+def vectors(table: Any, ids: Sequence[str], space: Space) -> Floats:
+    """See `polyseek.core.protocols.StoreReader`."""
+    column = layout.VECTOR_COLUMN[space]
+    by_id = f"id IN ({', '.join(map(quote, ids))})"
+    found = table.search().where(by_id).limit(None).select(["id", column]).to_arrow()
+    return in_order(ids, found["id"].to_pylist(), layout.vectors_to_numpy(found[column]))
 
 
 def _nearest(

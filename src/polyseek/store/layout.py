@@ -46,6 +46,7 @@ HUB_COLUMN = {modality: f"hub_{modality}" for modality in Modality}
 """Hub bias by modality of the query; null where not known."""
 
 TUNING = "tuning"
+NOTES = "notes"
 ATTACHMENTS = "attachments"
 """Named data that belongs to the collection, one row each."""
 

@@ -28,7 +28,7 @@ from polyseek.core.types import (
     SegmentBatch,
     Space,
 )
-from polyseek.store.batches import require_finite, spread
+from polyseek.store.batches import require_finite, space_dim, spread
 from polyseek.store.bm25 import bm25
 from polyseek.store.filter_rows import WORDS, matches
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
@@ -50,6 +50,7 @@ class MemoryStore:
     def __init__(self, location: str, manifest: Manifest) -> None:
         self.location, self.manifest, self.version = location, manifest, 0
         self.tuning: Tuning | None = None
+        self.notes: dict[str, str] = {}
         self._attachments: dict[str, bytes] = {}
         self._records: dict[str, AssetRecord] = {}
         self._rows: dict[str, _Row] = {}
@@ -91,6 +92,14 @@ class MemoryStore:
             return None
         chosen = [rows[i] for i in spread(len(rows), limit)]
         return self._batch(modality, chosen)
+
+    def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
+        """See `polyseek.core.protocols.StoreReader`."""
+        found = np.full((len(ids), space_dim(self.manifest, modality, space)), np.nan, np.float32)
+        for i, row in enumerate(map(self._rows.get, ids)):
+            if row is not None and row.segment.modality is modality:
+                found[i] = self._vector(row, space)
+        return found
 
     def attachment(self, name: str) -> bytes | None:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -193,6 +202,11 @@ class MemoryStore:
         self.tuning = tuning
         self.version += 1
 
+    def save_note(self, name: str, text: str | None) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        self.notes = {k: v for k, v in {**self.notes, name: text}.items() if v is not None}
+        self.version += 1
+
     def attach(self, name: str, data: bytes | None) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         self._attachments.pop(name, None)
@@ -218,11 +232,7 @@ class MemoryStore:
         self._rows = {k: r for k, r in self._rows.items() if r.segment.asset_uri not in uris}
 
     def _check_vector(self, request: Retrieval) -> None:
-        expected = (
-            self.manifest.dim
-            if request.space is Space.SHARED
-            else self.manifest.tower_dims.get(request.modality, 0)
-        )
+        expected = space_dim(self.manifest, request.modality, request.space)
         if request.vector.shape != (expected,):
             raise DimensionError(
                 f"query vector has shape {request.vector.shape}, the {request.space} space of "

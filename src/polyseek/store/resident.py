@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
 from polyseek.core.sparse import SparseVector
 from polyseek.core.types import Floats, Modality, Space
 from polyseek.store import inverted, lance_text, layout, recall
+from polyseek.store.batches import in_order
 from polyseek.store.filter_arrow import passing_rows
 from polyseek.store.hits import best_first, hits_from_arrow
 from polyseek.store.scan import EXACT_ROWS, CodedIndex, ExactIndex, Rows, VectorIndex
@@ -98,6 +99,18 @@ class Resident:
         )  # fmt: skip
         return Candidates(hits=hits, tier="memory-sparse", rows=eligible)
 
+    def vectors(self, ids: Sequence[str], space: Space) -> Floats:
+        """See `polyseek.core.protocols.StoreReader`; a space not searched yet is left on disk."""
+        known = [id_ for id_ in ids if id_ in self._row_of]
+        rows = np.array([self._row_of[id_] for id_ in known], np.int64)
+        if space in self._indexes:
+            return in_order(ids, known, self._indexes[space].gather(rows))
+        column = layout.VECTOR_COLUMN[space]
+        ascending = np.unique(rows)
+        found = self._table.take_offsets(ascending.tolist()).select([column]).to_arrow()
+        names = [self._ids[row] for row in ascending]
+        return in_order(ids, names, layout.vectors_to_numpy(found[column]))
+
     @cached_property
     def _inverted(self) -> inverted.InvertedIndex:
         rows = self._table.search().select(list(inverted.COLUMNS)).to_arrow()
@@ -141,7 +154,7 @@ class Resident:
 def _coded(blocks: Iterator[Floats], rows: int) -> CodedIndex:
     coded = CodedIndex(blocks, rows=rows)
     coded.recall = recall.measure(
-        coded.sample(recall.sample_rows(rows)),
+        coded.gather(recall.sample_rows(rows)),
         search=lambda query: np.sort(coded.search(query, recall.AT)[1])[-recall.AT :],
         exact=lambda queries: coded.exact(queries, recall.AT),
     )

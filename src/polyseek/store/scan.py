@@ -57,6 +57,10 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def gather(self, rows: Rows) -> Floats:
+        """These vectors as float32."""
+        ...
+
     @property
     def tier(self) -> str:
         """Name for `Candidates.tier`."""
@@ -101,6 +105,10 @@ class ExactIndex:
         best = top(scores, limit)
         return rows[best], scores[best]
 
+    def gather(self, rows: Rows) -> Floats:
+        """See `VectorIndex`."""
+        return self.vectors[rows]
+
 
 class CodedIndex:
     """Vectors as 1-bit codes for the scan and as float16 for rescoring its best.
@@ -142,8 +150,8 @@ class CodedIndex:
         return exact_scores((self._half[i : i + 8192] for i in range(0, len(self._half), 8192)),
                           queries, limit)  # fmt: skip
 
-    def sample(self, rows: Rows) -> Floats:
-        """These vectors as float32."""
+    def gather(self, rows: Rows) -> Floats:
+        """See `VectorIndex`."""
         return self._half[rows].astype(np.float32)
 
     def _coarse(self, query: Floats, depth: int, rows: Rows | None) -> Rows:

@@ -101,7 +101,7 @@ def _whitener(covariance: Doubles, penalty: float) -> Doubles:
 
 def _unit_of(values: Doubles) -> float:
     """What penalties count in: a tenth of the eigenvalues' sum over the root of their number."""
-    return max(float(values.sum()) / np.sqrt(len(values)) / 10, 1e-9)
+    return max(float(values.sum()) / float(np.sqrt(len(values))) / 10, 1e-9)
 
 
 def _centred(rows: Floats) -> tuple[Doubles, Floats]:

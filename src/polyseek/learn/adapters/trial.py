@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from polyseek.core.metrics import Interval, Values, mean_interval, ranks, recall_at, reciprocal_ranks
+from polyseek.core.metrics import (
+    Interval,
+    Values,
+    mean_interval,
+    ranks,
+    recall_at,
+    reciprocal_ranks,
+)
 from polyseek.core.tuning import Calibration, Defaults, Origin, cohort_match
 from polyseek.core.types import Floats
 from polyseek.learn.adapters.closed_form import Cca, Ridge, Rung

@@ -52,6 +52,19 @@ class SearchChecks:
             assert (hit.rank, found.rows) == (1, 1)
             assert hit.score == pytest.approx(1, abs=TOLERANCE[space])
 
+    def test_vectors_come_in_the_order_of_the_ids_and_are_nan_where_gone(
+        self, store: Store
+    ) -> None:
+        rows = [row(f"mem:/{i}", modality=IMAGE) for i in range(3)]
+        put(store, *rows, row("mem:/text"))
+        ids = [rows[2].segment.id, "gone", rows[0].segment.id, row("mem:/text").segment.id]
+        for space in Space:
+            found = store.vectors(IMAGE, ids, space)
+            assert np.isnan(found[[1, 3]]).all()
+            for i, one in ((0, rows[2]), (2, rows[0])):
+                np.testing.assert_allclose(found[i], one.vector(space), atol=TOLERANCE[space])
+            assert store.vectors(IMAGE, [], space).shape[0] == 0
+
     def test_equal_scores_come_in_the_order_of_ids(self, store: Store) -> None:
         same = [row(f"mem:/{i}", shared=axis(1)) for i in range(9)]
         put(store, row("mem:/better", shared=axis(0)), *same)

@@ -128,6 +128,21 @@ class TuningChecks:
             store.save_tuning(Tuning())
         assert store.tuning == Tuning()
 
+    def test_notes_are_kept_replaced_and_forgotten(self, store: Store) -> None:
+        assert dict(store.notes) == {}
+        before = store.version
+        with store.writing():
+            store.save_note("retriever/fast", "[limits]\nhits = 3\n")
+            store.save_note("other", "ü")
+            store.save_note("other", "ä")
+        assert dict(store.notes) == {"retriever/fast": "[limits]\nhits = 3\n", "other": "ä"}
+        assert store.version > before
+        with store.writing():
+            store.save_note("retriever/fast", None)
+            store.save_note("never there", None)
+            store.save_note("other", None)
+        assert dict(store.notes) == {}
+
     def test_another_handle_sees_tuning_and_biases(self, store: Store, second: Store) -> None:
         _put(store, {row("mem:/one", shared=axis(0)): 0.5})
         untuned = second.tuning

@@ -1,0 +1,133 @@
+"""Searching a collection as callers ask for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from polyseek.api import retrievers
+from polyseek.api.composing import ComposedQuery, read
+from polyseek.api.options import modalities_of, mode_of
+from polyseek.core import plugins
+from polyseek.core.adapting import Adapters
+from polyseek.core.config import SearchOptions, Settings
+from polyseek.core.errors import ConfigError
+from polyseek.core.filters import check, parse
+from polyseek.core.protocols import Encoder, Reranker, StoreReader
+from polyseek.core.reranking import RerankSetup
+from polyseek.core.retriever import Retriever
+from polyseek.core.tuning import Defaults
+from polyseek.search.results import Preview, Results
+
+_KNOWN = frozenset(
+    "limit modalities filter min_probability show_all mode explain collapse diverse moments".split()
+)
+
+
+class Searcher:
+    """Runs searches of one collection; keeps its rerankers loaded."""
+
+    def __init__(
+        self,
+        *,
+        store: StoreReader,
+        encoder: Encoder,
+        settings: Settings,
+        defaults: Defaults | None,
+        adapters: Callable[[float | None], Adapters],
+        preview: Preview,
+    ) -> None:
+        self._store, self._encoder, self._settings = store, encoder, settings
+        self._defaults, self._adapters, self._preview = defaults, adapters, preview
+        self._rerankers: dict[str, tuple[str, Reranker]] = {}
+
+    def search(
+        self,
+        query: str | Path | ComposedQuery | Any | None,
+        *,
+        like: Sequence[str | Path] = (),
+        unlike: Sequence[str | Path] = (),
+        filter: str | None = None,  # noqa: A002 - the name users of search tools expect
+        retriever: str | Path | Retriever | None = None,
+        strength: float | None = None,
+        **given: Any,
+    ) -> Results:
+        """See `polyseek.Collection.search`."""
+        from polyseek.search.feedback import with_feedback
+        from polyseek.search.pipeline import search
+
+        options = self._options(retriever, {**given, "filter": filter})
+        if filter is not None:
+            check(parse(filter), self._store.fields())
+        asked = None if query is None else read(query, offline=self._settings.offline)
+        names = [[_example(one) for one in examples] for examples in (like, unlike)]
+        return search(
+            with_feedback(asked, self._store, like=names[0], unlike=names[1]),
+            encoder=self._encoder,
+            store=self._store,
+            options=options,
+            defaults=self._defaults,
+            rerankers=self._loaded(options.retriever),
+            adapters=self._adapters(strength),
+            preview=self._preview,
+        )
+
+    def _options(
+        self, named: str | Path | Retriever | None, given: Mapping[str, Any]
+    ) -> SearchOptions:
+        """What the caller gives, and for what is None what the retriever says."""
+        if unknown := set(given) - _KNOWN:
+            raise ConfigError(
+                f"unknown option '{min(unknown)}'; known: {', '.join(sorted(_KNOWN))}"
+            )
+        asked = {name: value for name, value in given.items() if value is not None}
+        chosen = retrievers.resolve(named, self._store.notes)
+        chosen = replace(
+            chosen,
+            diversify=replace(chosen.diversify, **_only(asked, "collapse", "diverse")),
+            group=replace(chosen.group, **_only(asked, "moments")),
+        )
+        retrievers.check_ranges(chosen)
+        return SearchOptions(
+            limit=asked.get("limit", chosen.limits.hits),
+            modalities=modalities_of(asked.get("modalities", ())),
+            filter=asked.get("filter"),
+            min_probability=asked.get("min_probability", chosen.thresholds.min_probability),
+            show_all=asked.get("show_all", chosen.thresholds.show_all),
+            mode=mode_of(asked.get("mode", chosen.signals.mode)),
+            explain=asked.get("explain", False),
+            retriever=chosen,
+        )
+
+    def _loaded(self, chosen: Retriever) -> dict[str, Reranker]:
+        """The rerankers a retriever names, each loaded once as long as nothing about it changes."""
+        found = {}
+        for name in chosen.rerank.by:
+            options = chosen.rerank.options.get(name, {})
+            notes = self._store.notes
+            made_of = json.dumps([options, dict(notes)], sort_keys=True)
+            known = self._rerankers.get(name)
+            if known is None or known[0] != made_of:
+                load = plugins.load("reranker", name)
+                setup = RerankSetup(settings=self._settings, options=options, notes=notes)
+                known = made_of, load(setup)
+                self._rerankers[name] = known
+            found[name] = known[1]
+        return found
+
+
+def _only(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: given[name] for name in names if name in given}
+
+
+def _example(given: str | Path) -> str:
+    """The id of a segment as it is, and a path or uri as the uri of an asset."""
+    from polyseek.ingest.several import uri_of
+    from polyseek.search.feedback import is_id
+
+    if not isinstance(given, (str, Path)):
+        raise ConfigError(f"example {given!r} is no id, path or uri")
+    return given if isinstance(given, str) and is_id(given) else uri_of(given)

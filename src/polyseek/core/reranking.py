@@ -1,0 +1,58 @@
+"""What a reranker is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from polyseek.core.config import Settings
+from polyseek.core.hits import Composition, Hit
+from polyseek.core.retriever import RerankOptions
+from polyseek.core.types import Embeddings, Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Question:
+    """What was asked.
+
+    Attributes:
+        query: Its terms; `query.label` is how people read it.
+        embeddings: Of each term, both spaces.
+    """
+
+    query: Composition
+    embeddings: Sequence[Embeddings]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Candidate:
+    """A hit with everything that is known about it.
+
+    Attributes:
+        hit: With its cosine, BM25, hub bias, text and metadata.
+        probability: As the stages before saw it; None where nothing was calibrated.
+        shared: ``(dim,)`` its embedding in the shared space.
+        tower: ``(tower_dim,)`` in its tower's own.
+        texts: Words of all segments of the asset that were found: text, recognised or spoken.
+    """
+
+    hit: Hit
+    probability: float | None
+    shared: Floats
+    tower: Floats
+    texts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankSetup:
+    """What a reranker is made of.
+
+    Attributes:
+        settings: Of the process: whether it may reach the network, where models are kept.
+        options: Its own section of the retriever, ``[rerank.NAME]``.
+        notes: Texts that are kept with the collection, by name.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    options: RerankOptions = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,97 @@
+"""One list of segments of all modalities, best first: what later stages reorder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+from polyseek.core.config import SearchOptions
+from polyseek.core.errors import QueryError
+from polyseek.core.hits import Hit, Item
+from polyseek.core.retriever import SearchMode
+from polyseek.search.fuse import by_probability, reciprocal_rank
+from polyseek.search.group import assets_first
+from polyseek.search.retrieve import Ranking
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Listing:
+    """Segments in order.
+
+    Attributes:
+        hits: Best first; several may be of one asset.
+        probabilities: Of each hit; None where not all are known.
+        matched: Whether anything matches.
+    """
+
+    hits: Sequence[Hit]
+    probabilities: Sequence[float] | None
+    matched: bool
+
+    def take(self, order: Sequence[int]) -> Listing:
+        """Only these hits, in this order."""
+        known = self.probabilities
+        return replace(
+            self,
+            hits=[self.hits[i] for i in order],
+            probabilities=None if known is None else [known[i] for i in order],
+        )
+
+    def firsts(self, limit: int | None = None) -> list[int]:
+        """Positions of the best segment of each asset, of the first `limit` assets."""
+        seen: dict[Item, int] = {}
+        for i, hit in enumerate(self.hits):
+            if len(seen) == limit:
+                break
+            seen.setdefault(hit.item, i)
+        return list(seen.values())
+
+
+def merge(rankings: Sequence[Ranking], options: SearchOptions) -> Listing:
+    """All modalities as one list, without what is too improbable to be shown.
+
+    Probabilities are comparable, so they decide where all are known; otherwise only ranks are.
+
+    Raises:
+        QueryError: A least probability is asked for, and there are no probabilities.
+    """
+    if options.mode is SearchMode.TEXT:
+        if options.min_probability is not None:
+            raise QueryError(
+                "a search by words alone has no probabilities; leave out --text (mode='text'), or "
+                "the least probability"
+            )
+        found = sorted(
+            (hit for r in rankings for hit in r.hits), key=lambda h: -(h.text_score or 0)
+        )
+        return Listing(hits=found, probabilities=None, matched=bool(found))
+    calibrated = [(r.hits, r.probabilities) for r in rankings if r.probabilities is not None]
+    if len(calibrated) < sum(1 for r in rankings if r.hits):
+        if options.min_probability is not None:
+            raise QueryError(
+                "this collection's scores were never calibrated for this query, so there are no "
+                "probabilities; run 'polyseek tune', or leave out the least probability"
+            )
+        split = [assets_first(ranking.hits) for ranking in rankings]
+        best = reciprocal_rank([first for first, _ in split], key=attrgetter("item"))
+        others = [hit for _, rest in split for hit in rest]
+        return Listing(
+            hits=[*best, *others], probabilities=None, matched=any(r.matches for r in rankings)
+        )
+    hits, probabilities = by_probability(calibrated)
+    whole = Listing(hits=hits, probabilities=probabilities, matched=False)
+    return _cut(whole, options, matched=any(ranking.matches for ranking in rankings))
+
+
+def _cut(whole: Listing, options: SearchOptions, *, matched: bool) -> Listing:
+    """The list as far as it is probable enough to be shown."""
+    known = whole.probabilities or [0.0]
+    if options.min_probability is None:
+        least = options.retriever.thresholds.floor * known[0] if matched else 1.0
+    else:
+        least = options.min_probability
+        matched = bool(whole.hits) and known[0] >= least
+    shown = len(whole.hits) if options.show_all else sum(p >= least for p in known)
+    shown = shown if matched or options.show_all else 0
+    return replace(whole.take(range(shown)), matched=matched)
