@@ -193,17 +193,25 @@ class Adapting:
             ConfigError: None of them are enough.
         """
         links: dict[Pair, list[tuple[str | Item, Item]]] = defaultdict(list)
+        unknown: list[str] = []
         for judged in given.every():
-            asked: str | Item | None = judged.query.query
+            asked: str | Item = judged.query.query
             first = Modality.TEXT
             if judged.query.is_file:
-                asked = self._indexed(inventory, judged.query.query)
-                if asked is None:
+                items = inventory.find(judged.query.query)
+                if len(items) != 1:
+                    unknown.append(judged.query.query)
                     continue
+                asked = items[0]
                 first = inventory.entries[asked].modality
             for item in judged.answers:
                 if item != asked:
                     links[first, inventory.entries[item].modality].append((asked, item))
+        if unknown:
+            self.notes.append(
+                f"{len(unknown):,} queries are files that are not in the collection and were left "
+                f"out (e.g. {unknown[0]}); index them, too"
+            )
         enough = {pair: rows for pair, rows in links.items() if len(rows) >= MIN_GROUPS}
         if not enough:
             notes = "; ".join(self.notes)
@@ -216,14 +224,6 @@ class Adapting:
             few = len(links[pair])
             self.notes.append(f"{pair[0]} - {pair[1]}: {few} pairs are too few and were left out")
         return {pair: self._linked(pair, rows) for pair, rows in enough.items()}
-
-    def _indexed(self, inventory: Inventory, path: str) -> Item | None:
-        """The item of a query that is a file: what is stored of it is asked with."""
-        items = inventory.find(path)
-        if len(items) == 1:
-            return items[0]
-        self.notes.append(f"{path}: a query that is not in the collection; index it, too")
-        return None
 
     def _linked(self, pair: Pair, links: Sequence[tuple[str | Item, Item]]) -> Linked:
         if len(links) > MAX_PAIRS:

@@ -181,7 +181,6 @@ class Collection:
         like: Sequence[str | Path] = (),
         unlike: Sequence[str | Path] = (),
         retriever: str | Path | Retriever | None = None,
-        strength: float | None = None,
         **more: Any,
     ) -> Results:
         """Rank everything in the collection for a query of any modality.
@@ -202,11 +201,11 @@ class Collection:
             like: Earlier hits that are right: ids of segments, or paths or uris of assets.
             unlike: Earlier hits that are not.
             retriever: The stages of the search: the name of a saved one, or a file.
-            strength: Of the collection's adapters, 0 (off) to 1, for this search; by default what
-                it was tuned to. At any other there are no probabilities.
             more: ``collapse`` lists near-duplicates with the better hit, ``diverse`` (0 to 0.9)
                 prefers hits that differ from those above, ``moments`` is the number of further
-                places shown in an asset (3), ``explain`` says why each hit was found.
+                places shown in an asset (3), ``explain`` says why each hit was found, ``strength``
+                is that of the adapters, 0 (off) to 1; at any but the one that the collection is
+                tuned to, what is adapted has no probabilities.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -227,7 +226,6 @@ class Collection:
             like=like,
             unlike=unlike,
             retriever=retriever,
-            strength=strength,
             **more,
         )
 

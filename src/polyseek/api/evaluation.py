@@ -47,7 +47,7 @@ FEW = 50
 """Assets below which intervals are too wide to decide anything."""
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
     store: Store,
     *,
     location: str,

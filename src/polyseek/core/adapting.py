@@ -47,7 +47,7 @@ class QueryMap:
     outer: Floats
 
     @classmethod
-    def linear(cls, *, keep: float, mean: Floats, weights: Floats) -> QueryMap:
+    def linear(cls, *, keep: float, mean: Floats, weights: Numbers) -> QueryMap:
         """A map without a hidden layer."""
         features, dim = weights.shape
         return cls(

@@ -14,11 +14,13 @@ from polyseek.core.types import Floats
 
 Doubles = NDArray[np.float64]
 
-PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
+PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 """In units of the features' variance, see `_unit_of`; the highest first."""
 
 CCA_DIMS = 256
-CCA_PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+
+MIN_KEEP = 1e-3
+"""The unadapted vector always counts a little: it is the direction where nothing was learned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -46,8 +48,13 @@ class Rung(Protocol):
         """As reports show it."""
         ...
 
-    def path(self, examples: Examples) -> Iterator[QueryMap]:
-        """One map for each setting, always in the same order; the caller picks on other pairs."""
+    def path(self, examples: Examples, only: int | None = None) -> Iterator[QueryMap]:
+        """One map for each setting, always in the same order; the caller picks on other pairs.
+
+        Args:
+            examples: To fit on.
+            only: The one setting that is wanted.
+        """
         ...
 
 
@@ -59,18 +66,17 @@ class Ridge:
 
     name = "ridge"
 
-    def path(self, examples: Examples) -> Iterator[QueryMap]:
+    def path(self, examples: Examples, only: int | None = None) -> Iterator[QueryMap]:
         """See `Rung`."""
         x, mean = _centred(examples.features)
         y, _ = _centred(examples.targets)
         z, _ = _centred(examples.unadapted)
-        keep = max(float((z * y).sum() / max(float((z * z).sum()), 1e-12)), 0.0)
-        keep = max(keep, 1e-3)
-        values, vectors = np.linalg.eigh(x.T @ x / len(x))
-        explained = vectors.T @ (x.T @ (y - keep * z)) / len(x)
-        scale = _unit_of(values)
-        for penalty in PENALTIES:
-            weights = vectors @ (explained / (np.maximum(values, 0) + penalty * scale)[:, None])
+        explained = float((z * y).sum()) / max(float((z * z).sum()), 1e-9)
+        keep = max(explained, MIN_KEEP)
+        values, vectors = _eigen(x)
+        rest = vectors.T @ _product(x, y - keep * z)
+        for penalty in _chosen(only):
+            weights = vectors @ (rest / (values + penalty * _unit_of(values))[:, None])
             yield QueryMap.linear(keep=keep, mean=mean, weights=weights)
 
 
@@ -79,23 +85,25 @@ class Cca:
 
     name = "cca"
 
-    def path(self, examples: Examples) -> Iterator[QueryMap]:
+    def path(self, examples: Examples, only: int | None = None) -> Iterator[QueryMap]:
         """See `Rung`."""
         x, mean = _centred(examples.features)
         y, _ = _centred(examples.targets)
-        cxx, cyy, cxy = x.T @ x / len(x), y.T @ y / len(x), x.T @ y / len(x)
-        for penalty in CCA_PENALTIES:
-            wx, wy = _whitener(cxx, penalty), _whitener(cyy, penalty)
-            u, correlations, vt = np.linalg.svd(wx @ cxy @ wy, full_matrices=False)
+        both, of_x, of_y = _product(x, y), _eigen(x), _eigen(y)
+        for penalty in _chosen(only):
+            wx, wy = _whitener(*of_x, penalty), _whitener(*of_y, penalty)
+            u, correlations, vt = np.linalg.svd(wx @ both @ wy, full_matrices=False)
             kept = correlations[:CCA_DIMS]
             left, right = wx @ u[:, : len(kept)], wy @ vt[: len(kept)].T
             yield QueryMap.linear(keep=0.0, mean=mean, weights=(left * kept) @ right.T)
 
 
-def _whitener(covariance: Doubles, penalty: float) -> Doubles:
-    values, vectors = np.linalg.eigh(covariance)
-    raised = np.maximum(values, 0) + penalty * _unit_of(values)
-    root: Doubles = (vectors / np.sqrt(raised)) @ vectors.T
+def _chosen(only: int | None) -> Sequence[float]:
+    return PENALTIES if only is None else PENALTIES[only : only + 1]
+
+
+def _whitener(values: Doubles, vectors: Doubles, penalty: float) -> Doubles:
+    root: Doubles = (vectors / np.sqrt(values + penalty * _unit_of(values))) @ vectors.T
     return root
 
 
@@ -104,6 +112,18 @@ def _unit_of(values: Doubles) -> float:
     return max(float(values.sum()) / float(np.sqrt(len(values))) / 10, 1e-9)
 
 
-def _centred(rows: Floats) -> tuple[Doubles, Floats]:
+def _eigen(rows: Floats) -> tuple[Doubles, Doubles]:
+    """Eigenvalues and eigenvectors of the covariance of centred rows."""
+    values, vectors = np.linalg.eigh(_product(rows, rows))
+    return np.maximum(values, 0), vectors
+
+
+def _product(left: Floats, right: Floats) -> Doubles:
+    """Covariance of centred rows."""
+    found: Doubles = (left.T @ right).astype(np.float64) / len(left)
+    return found
+
+
+def _centred(rows: Floats) -> tuple[Floats, Floats]:
     mean = rows.mean(axis=0)
-    return (rows - mean).astype(np.float64), mean
+    return rows - mean, mean

@@ -13,7 +13,7 @@ from polyseek.learn.adapters.closed_form import Examples, Rung
 from polyseek.learn.adapters.pairs import Flags, Linked, Rows, folds_of
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-PATIENCE = 2
+PATIENCE = 1
 """Settings without a gain after which the rest of a path is not tried."""
 
 INNER_FOLDS = 5
@@ -104,10 +104,8 @@ def fit(rung: Rung, task: Task, training: Flags) -> Fitted:
     inner[training] = folds_of(groups, INNER_FOLDS) > 0
     asked = task.queries_of(training & ~inner)
     setting, strength = _pick(rung, task, inner, asked)
-    for i, found in enumerate(rung.path(task.examples(training))):
-        if i == setting:
-            return Fitted(rung=rung, map=found, setting=setting, strength=strength)
-    raise AssertionError("a path is as long as the last time")
+    found = next(iter(rung.path(task.examples(training), setting)))
+    return Fitted(rung=rung, map=found, setting=setting, strength=strength)
 
 
 def _pick(rung: Rung, task: Task, inner: Flags, asked: Rows) -> tuple[int, float]:
