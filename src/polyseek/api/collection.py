@@ -205,7 +205,8 @@ class Collection:
                 prefers hits that differ from those above, ``moments`` is the number of further
                 places shown in an asset (3), ``explain`` says why each hit was found, ``strength``
                 is that of the adapters, 0 (off) to 1; at any but the one that the collection is
-                tuned to, what is adapted has no probabilities.
+                tuned to, what is adapted has no probabilities; ``glossary`` is a file (see
+                `keep_glossary`) for this search.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -287,6 +288,32 @@ class Collection:
             tuner=self._tuner, progress=progress,
         )  # fmt: skip
         return run.run(pairs, queries=queries, force=force, install=install)
+
+    @property
+    def glossary(self) -> str | None:
+        """The lines of the collection's glossary; None without one."""
+        return self._store.notes.get("glossary")
+
+    def keep_glossary(self, file: str | Path | None) -> int:
+        """Read text queries with a glossary from now on, or without one.
+
+        Args:
+            file: A UTF-8 text with a line ``term: expansion, expansion`` for each term; None
+                forgets the glossary.
+
+        Returns:
+            The number of its terms.
+
+        Raises:
+            ConfigError: It cannot be read, or a line is none of these.
+            CollectionBusyError: Another process is writing to the collection.
+        """
+        from polyseek.core.glossary import GLOSSARY, read_glossary
+
+        found = None if file is None else read_glossary(file)
+        with self._store.writing():
+            self._store.save_note(GLOSSARY, found.text() if found else None)
+        return len(found.terms) if found else 0
 
     @property
     def adapters(self) -> AdapterVersions:

@@ -16,6 +16,7 @@ from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions, Settings
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
+from polyseek.core.glossary import GLOSSARY, Glossary, read_glossary
 from polyseek.core.protocols import Encoder, Reranker, StoreReader
 from polyseek.core.reranking import RerankSetup
 from polyseek.core.retriever import Retriever
@@ -53,6 +54,7 @@ class Searcher:
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
         retriever: str | Path | Retriever | None = None,
         strength: float | None = None,
+        glossary: str | Path | None = None,
         **given: Any,
     ) -> Results:
         """See `polyseek.Collection.search`."""
@@ -72,6 +74,7 @@ class Searcher:
             defaults=self._defaults,
             rerankers=self._loaded(options.retriever),
             adapters=self._adapters(strength),
+            glossary=self._glossary(glossary),
             preview=self._preview,
         )
 
@@ -101,6 +104,13 @@ class Searcher:
             explain=asked.get("explain", False),
             retriever=chosen,
         )
+
+    def _glossary(self, given: str | Path | None) -> Glossary | None:
+        """The one that is given, else the collection's own."""
+        if given is not None:
+            return read_glossary(given)
+        text = self._store.notes.get(GLOSSARY)
+        return Glossary.parse(text, where="the collection's glossary") if text else None
 
     def _loaded(self, chosen: Retriever) -> dict[str, Reranker]:
         """The rerankers a retriever names, each loaded once as long as nothing about it changes."""

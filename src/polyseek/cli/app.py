@@ -11,6 +11,7 @@ import typer
 from polyseek.cli import adapt, exits, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
+from polyseek.cli.glossary import glossary as glossary_command
 from polyseek.core.errors import ConfigError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(retrievers.app, name="retrievers")
 app.command()(fields)
 app.command()(adapt.adapt)
+app.command()(glossary_command)
 app.add_typer(adapt.app, name="adapters")
 app.command("eval")(evaluate)
 
@@ -211,6 +213,10 @@ def search(
         Path | None,
         typer.Option(metavar="FILE", help="Write a contact sheet (HTML with thumbnails)."),
     ] = None,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What words stand for: 'term: meaning, meaning' lines."),
+    ] = None,
     strength: Annotated[
         float | None,
         typer.Option(metavar="S", help="Of the adapters, 0 (off) to 1, for this search."),
@@ -243,6 +249,7 @@ def search(
             moments=moments,
             explain=explain,
             strength=strength,
+            glossary=glossary,
         )
     if grid:
         _write_grid(grid, results)

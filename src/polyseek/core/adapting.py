@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -156,7 +157,7 @@ class Adapter:
                         _direction(i, each, arrays) for i, each in enumerate(head["directions"])
                     ),
                 )
-        except (KeyError, OSError, TypeError) as error:
+        except (KeyError, OSError, EOFError, TypeError, ValueError, BadZipFile) as error:
             raise ValueError(f"this is no adapter: {error!r}") from error
 
 

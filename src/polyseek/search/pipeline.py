@@ -8,6 +8,7 @@ from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
+from polyseek.core.glossary import Glossary
 from polyseek.core.hits import Composition, Query, Term
 from polyseek.core.protocols import Encoder, Reranker, StoreReader
 from polyseek.core.reports import Coverage
@@ -48,6 +49,7 @@ def search(
     rerankers: Mapping[str, Reranker] | None = None,
     embeddings: Sequence[Embeddings] | None = None,
     adapters: Adapters | None = None,
+    glossary: Glossary | None = None,
     preview: Preview | None = None,
 ) -> Results:
     """Rank a collection's segments for a query.
@@ -64,6 +66,7 @@ def search(
         rerankers: What `options.retriever.rerank.by` names.
         embeddings: Of each term, where they are known; otherwise the encoder makes them.
         adapters: That move the queries; None for none.
+        glossary: What words of a text query stand for here; None for nothing.
         preview: Passed on to the results.
 
     Raises:
@@ -77,7 +80,7 @@ def search(
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
     words = read_all_words(whole, condition, options.mode)
     if embeddings is None:
-        embeddings = [embed(word.query, encoder) for word in words]
+        embeddings = [embed(word.query, encoder, glossary) for word in words]
     adapters = adapters or Adapters()
     embeddings = [
         adapters.move(word.query.modality, rows)

@@ -77,7 +77,7 @@ class Verdict:
     @property
     def better(self) -> bool:
         """Whether held-out queries found more, beyond chance."""
-        return self.gain.low > 0
+        return better(self.before.ranks, self.after.ranks, self.groups)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form: recall in percent with intervals, before and after."""
@@ -123,7 +123,7 @@ def climb(task: Task, *, tried: Callable[[str], None] | None = None) -> Verdict:
             tried(rung.name)
         judged = cross_fitted(rung, task)
         values[rung.name] = float(reciprocal_ranks(judged.ranks).mean())
-        won = gain(current.ranks, judged.ranks, groups).low > 0
+        won = better(current.ranks, judged.ranks, groups)
         if won or best is None:
             best = replace(judged, fitted=fit(rung, task, everything))
         if won:
@@ -158,6 +158,19 @@ def cross_fitted(rung: Rung, task: Task) -> Judged:
         placed=placed,
         ranks=ranks(task.scores(placed), task.relevant),
         seconds=perf_counter() - started,
+    )
+
+
+def better(before: Values, after: Values, groups: Rows) -> bool:
+    """Whether a search is better than another one beyond chance.
+
+    Both its mean reciprocal rank and its mean logarithm of the rank must be: the first is what
+    users see, but where hardly anything is found it hangs on a few lucky queries.
+    """
+    closer = np.log(before) - np.log(after)
+    return (
+        gain(before, after, groups).low > 0
+        and mean_interval(closer, groups, confidence=CONFIDENCE).low > 0
     )
 
 
