@@ -32,8 +32,9 @@ from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.encode.mini import load
 from polyseek.encode.mini_defaults import defaults
 from polyseek.ingest.decoders.image import flatten
-from polyseek.learn.adapters.ladder import Task
+from polyseek.learn.adapters.ladder import Fitted, Task, fit
 from polyseek.learn.adapters.pairs import Linked, Side
+from polyseek.learn.adapters.residual import Residual
 from polyseek.learn.adapters.trial import Verdict, climb
 from polyseek.learn.hub import hub_bias
 from polyseek.learn.tune import hub_strength
@@ -199,6 +200,38 @@ def curve(adapt: Data, dev: Data, query: Modality, sizes: list[int]) -> dict[str
     return found
 
 
+def fitted_curve(
+    adapt: Data, dev: Data, generic: dict[str, Data], sizes: list[int]
+) -> dict[str, Any]:
+    """Text -> image by the residual rung alone, without the trial: a sixth of the time."""
+    found: dict[str, Any] = {"zero-shot": measure(dev, TEXT, unadapted, defaults().bank)}
+    order = np.random.default_rng(0).permutation(len(adapt.images))
+    for size in sizes:
+        task = task_of(linked(adapt, np.sort(order[:size])))
+        cpu = time.process_time()
+        fitted = fit(Residual(), task, np.ones(len(task.pairs.links), bool))
+        spent = round(time.process_time() - cpu, 1)
+
+        def at(strength: float, fitted: Fitted = fitted) -> Place:
+            return lambda features, rows: between(rows, fitted.map(features, rows), strength)
+
+        found[str(size)] = {
+            "strength": fitted.strength,
+            "CPU seconds of one fit": spent,
+            "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "adapted": measure(dev, TEXT, at(fitted.strength), defaults().bank),
+            "elsewhere": {
+                name: {
+                    f"strength {s:g}": measure(data, TEXT, at(s), defaults().bank)["cosine"]
+                    for s in STRENGTHS
+                }
+                for name, data in generic.items()
+            },
+        }
+        print(size, json.dumps(found[str(size)]), flush=True)
+    return found
+
+
 def elsewhere(verdict: Verdict, generic: dict[str, Data]) -> dict[str, Any]:
     """Text -> image on what is nothing like the pairs, from unadapted to adapted."""
     best = verdict.to_dict()["strength"]
@@ -270,7 +303,10 @@ def main() -> None:
     parser.add_argument("--dev", type=Path, required=True)
     parser.add_argument("--generic", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--part", choices=("text", "image", "elsewhere", "refusal"), default=None)
+    parser.add_argument(
+        "--part", choices=("text", "image", "elsewhere", "refusal", "fit"), default=None
+    )
+    parser.add_argument("--kinds", nargs="*", default=["emoji", "openclipart"])
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -283,13 +319,19 @@ def main() -> None:
         result["text -> image"] = curve(adapt, dev, TEXT, options.sizes)
     if options.part in (None, "image"):
         result["image -> text"] = curve(adapt, dev, IMAGE, options.sizes)
-    if options.part in (None, "elsewhere"):
+    generic: dict[str, Data] = {}
+    if options.part in (None, "elsewhere", "fit"):
         generic = {
             kind: load_data(
                 kind, generic_rows(options.generic, kind), options.generic, options.cache
             )
-            for kind in ("emoji", "openclipart")
+            for kind in options.kinds
         }
+    if options.part in (None, "fit"):
+        result["text -> image, residual rung alone"] = fitted_curve(
+            adapt, dev, generic, options.sizes
+        )
+    if options.part in (None, "elsewhere"):
         verdict = result["text -> image"][str(options.sizes[-1])]["_verdict"]
         result["elsewhere"] = elsewhere(verdict, generic)
     if options.part in (None, "refusal"):

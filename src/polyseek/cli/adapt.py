@@ -44,7 +44,7 @@ def adapt(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, install nothing.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Learn from your own pairs; exit code 3 when nothing became better and so nothing changed."""
+    """Learn from your own pairs; exit code 6 when nothing became better and so nothing changed."""
     from polyseek import api
     from polyseek.cli.progress import progress_bar
 
@@ -59,7 +59,7 @@ def adapt(
     else:
         _show_report(found, location=opened.location, dry_run=dry_run)
     better = any(direction["better"] for direction in found["directions"])
-    return exits.OK if better or report.name else exits.WARNINGS
+    return exits.OK if better or report.name else exits.NOT_BETTER
 
 
 @app.callback()

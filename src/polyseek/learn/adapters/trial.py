@@ -104,7 +104,7 @@ class Verdict:
 
 
 def climb(task: Task, *, tried: Callable[[str], None] | None = None) -> Verdict:
-    """The first rung that is better than the last one beyond its interval, and all before it.
+    """The highest rung that is better than the last one that was, beyond its interval.
 
     Args:
         task: What to fit.
@@ -117,8 +117,6 @@ def climb(task: Task, *, tried: Callable[[str], None] | None = None) -> Verdict:
     values = {before.rung: float(reciprocal_ranks(before.ranks).mean())}
     everything = np.ones(len(task.pairs.links), bool)
     for rung in LADDER:
-        if rung is LADDER[-1] and current is before:
-            break  # the dearest rung is for pairs from which something can be learned
         if tried:
             tried(rung.name)
         judged = cross_fitted(rung, task)
@@ -140,6 +138,7 @@ def climb(task: Task, *, tried: Callable[[str], None] | None = None) -> Verdict:
 
 
 LADDER: tuple[Rung, ...] = (Ridge(), Cca(), Residual())
+"""The cheapest first."""
 
 
 def cross_fitted(rung: Rung, task: Task) -> Judged:
