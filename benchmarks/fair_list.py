@@ -337,9 +337,9 @@ def measure(data: Data) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure, print, write JSON."""
-    parser = argparse.ArgumentParser(description="Fairness of mixed lists")
+def run(description: str, measure: Callable[[Data], dict[str, Any]]) -> None:
+    """Read the options, measure, print, write JSON."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--sounds", type=Path, required=True)
     parser.add_argument("--absent", type=Path, default=Path(__file__).parent / "absent_queries.txt")
@@ -355,4 +355,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run("Fairness of mixed lists", measure)

@@ -33,7 +33,7 @@ def polyseek(place, *words, **environment):
 
 @pytest.fixture(scope="module")
 def demo(place):
-    done = polyseek(place, "demo", "--to", "d")
+    done = polyseek(place, "demo", "--to", "d", PATH="/usr/bin:/bin")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -63,6 +63,7 @@ def test_the_demo_searches_in_every_direction(demo, place):
         assert f"data:{kind};base64," in page
     again = polyseek(place, "demo", "--to", "d")
     assert "36 unchanged" in again.stdout
+    assert f"  {Path(sys.executable).with_name('polyseek')} search -c d/" in demo  # not on the PATH
 
 
 @pytest.mark.parametrize(

@@ -21,17 +21,16 @@ def tone(seconds, rate, hertz=440.0, level=0.5):
     )
 
 
-def encoded(wave, rate, container, codec, *, layout="mono", form="s16", tags=None):
+def encoded(wave, rate, container, codec, *, layout="mono", tags=None, muxer=None, options=None):
     """A file's bytes. `wave` is ``(n,)`` or ``(channels, n)``."""
     wave = np.atleast_2d(wave)
     interleaved = np.ascontiguousarray(wave.T.reshape(1, -1))
-    if form == "s16":
-        interleaved = (interleaved * 32_767).astype(np.int16)
+    interleaved = (interleaved * 32_767).astype(np.int16)
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as file:
+    with av.open(buffer, "w", format=container, options=muxer or {}) as file:
         file.metadata.update(tags or {})
-        track = file.add_stream(codec, rate=rate, layout=layout)
-        frame = av.AudioFrame.from_ndarray(interleaved, format=form, layout=layout)
+        track = file.add_stream(codec, rate=rate, layout=layout, options=options or {})
+        frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=layout)
         frame.sample_rate = rate
         wanted = track.codec_context.format.name
         resampler = av.AudioResampler(
@@ -107,6 +106,20 @@ def test_any_number_of_channels_is_mixed_to_one(layout, channels):
     assert np.abs(mixed).max() < 1
 
 
+@pytest.mark.parametrize("channels", [9, 31])
+def test_channels_that_ffmpeg_has_no_layout_for_are_averaged(channels):
+    content = bytearray(encoded(tone(1, 16_000 * channels), 16_000, "wav", "pcm_s16le"))
+    one = (tone(1, 16_000) * 32_767).astype("<i2")
+    content[-channels * 32_000 :] = np.repeat(one, channels).tobytes()
+    content[22:24] = channels.to_bytes(2, "little")
+    content[32:34] = (2 * channels).to_bytes(2, "little")
+    content[28:32] = (32_000 * channels).to_bytes(4, "little")
+    media, mixed = wave_of("a.wav", bytes(content))
+    assert media.metadata["channels"] == channels
+    assert pitch(mixed, 16_000) == pytest.approx(440, abs=1)
+    assert np.abs(mixed).max() == pytest.approx(0.5, abs=0.01)
+
+
 def test_tags_are_metadata_and_a_text():
     tags = {"title": "Rain on a tin roof", "artist": "Ada", "comment": "recorded at night"}
     found = decode("a.flac", encoded(tone(1, 16_000), 16_000, "flac", "flac", tags=tags))
@@ -146,6 +159,64 @@ def test_a_session_description_opens_no_connection():
     )
     with pytest.raises(DecodeError, match="cannot be opened"):
         decode("a.wav", lines.encode())
+
+
+def heard(name, content):
+    """Seconds of sound, and what is missing."""
+    opened = AudioDecoder().open(asset(name), io.BytesIO(content))
+    media = next(opened)
+    broken = []
+    sounds = list(until_broken(media.signal, broken))
+    return sum(len(s.samples) / s.sample_rate_hz for s in sounds), [b.reason for b in broken]
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec"),
+    [
+        ("a.wav", "wav", "pcm_s16le"),
+        ("a.aiff", "aiff", "pcm_s16be"),
+        ("a.mp3", "mp3", "libmp3lame"),
+        ("a.mka", "matroska", "aac"),
+    ],
+)
+def test_a_recording_that_breaks_off_says_so(name, container, codec):
+    whole = encoded(tone(12, 44_100), 44_100, container, codec)
+    assert heard(name, whole) == (pytest.approx(12, abs=0.2), [])
+    length_s, (reason,) = heard(name, whole[: len(whole) // 2])
+    assert length_s == pytest.approx(6, abs=0.5)
+    assert "it ends after 6." in reason or "it ends after 5." in reason
+    assert "of 12." in reason
+
+
+def test_lengths_that_are_unknown_or_guessed_are_not_missed():
+    piped = bytearray(encoded(tone(5, 16_000), 16_000, "wav", "pcm_s16le"))
+    at = piped.index(b"data") + 4
+    for unknown in (bytes(4), b"\xff" * 4):
+        piped[at : at + 4] = unknown
+        assert heard("a.wav", bytes(piped)) == (pytest.approx(5), [])
+    # A guess from the bit rate of the first packets, which noise at the end makes far too long.
+    loud = np.random.default_rng(0).normal(0, 0.2, 8 * 44_100).astype(np.float32)
+    wave = np.concatenate([tone(8, 44_100), loud])
+    varying = {"flags": "+qscale", "global_quality": "700"}
+    content = encoded(wave, 44_100, "mp3", "libmp3lame", options=varying, muxer={"write_xing": "0"})
+    assert heard("a.mp3", content) == (pytest.approx(16, abs=0.2), [])
+
+
+def test_a_hole_in_a_recording_is_reported():
+    content = encoded(tone(30, 44_100), 44_100, "matroska", "aac")
+    buffer = io.BytesIO()
+    with (
+        av.open(io.BytesIO(content)) as whole,
+        av.open(buffer, "w", format="matroska") as file,
+    ):
+        track = file.add_stream_from_template(whole.streams.audio[0])
+        for packet in whole.demux(whole.streams.audio[0]):
+            if packet.size and not 10 < packet.pts * packet.time_base < 18:
+                packet.stream = track
+                file.mux(packet)
+    length_s, (reason,) = heard("a.mka", buffer.getvalue())
+    assert length_s == pytest.approx(22, abs=0.2)
+    assert "nothing between 10.0 s and 18.0 s" in reason
 
 
 def test_a_damaged_middle_costs_only_itself():

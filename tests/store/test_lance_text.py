@@ -24,7 +24,14 @@ def test_without_words_nothing_breaks(old):
     assert uris(look(old, where=Not(Words("red")))) == {"mem:/a"}
 
 
-def test_words_come_with_the_next_run(old):
+def test_words_come_with_the_next_run_though_nothing_changed(old):
+    with old.writing():
+        pass
+    assert uris(ask(old, "red")) == {"mem:/a"}
+    assert uris(ask(old, "b", modality=IMAGE)) == {"mem:/b.jpg"}
+
+
+def test_words_of_new_and_old_segments(old):
     put(old, row("mem:/c", text="red cars"))
     with old.writing():
         old.optimize()

@@ -64,12 +64,19 @@ def test_an_error_of_the_caller_stays_what_it_is(store):
         raise RuntimeError("mine")
 
 
-def test_a_failed_write_is_one_of_the_collection(store, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(28, "No space left on device"), "no space left on its disk; make room .* again$"),
+        (RuntimeError("IO: broken (os error 5), /r/.cargo/lance-1/io.rs:16:50"), r"error 5\)$"),
+    ],
+)
+def test_a_failed_write_is_one_of_the_collection(store, monkeypatch, error, says):
+    def fail(*_):
+        raise error
 
-    monkeypatch.setattr(layout, "records_to_arrow", full)
-    with pytest.raises(StoreError, match="writing failed: .*No space"):
+    monkeypatch.setattr(layout, "records_to_arrow", fail)
+    with pytest.raises(StoreError, match=f"writing failed: .*{says}"):
         put(store, row("mem:/a"))
 
 

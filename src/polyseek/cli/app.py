@@ -61,7 +61,10 @@ def root(
 
 @app.command()
 def index(
-    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Folders or files.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Folders or files.", readable=False),
+    ],
     *,
     collection: CollectionOption = None,
     encoder: Annotated[

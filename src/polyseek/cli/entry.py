@@ -30,7 +30,7 @@ def _run() -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except _UsageError as error:
-        error.show()
+        _say_usage(error)
         return exits.USAGE
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
@@ -42,6 +42,17 @@ def _run() -> int:
         _say(f"polyseek: {' '.join(str(error).split())}")
         return exits.code_of(error)
     return code if isinstance(code, int) else exits.OK
+
+
+def _say_usage(error: Any) -> None:
+    """One line; without any argument at all, the help."""
+    message = error.format_message()
+    if "\n" in message.strip():
+        error.show()
+        return
+    context = getattr(error, "ctx", None)
+    hint = f"; see '{context.command_path} --help'" if context else ""
+    _say(f"polyseek: {message.rstrip('.')}{hint}")
 
 
 def _close_stdout() -> None:

@@ -243,9 +243,17 @@ class LanceStore:
             try:
                 with self._reading():
                     self._recorded = content_hashes(self._table(layout.ASSETS))
+                self._renew()
                 yield
             finally:
                 self._recorded = {}
+
+    @committing
+    def _renew(self) -> None:
+        """Give what an older polyseek wrote the words that it lacks."""
+        for _, table in self._segment_tables():
+            if not lance_text.searchable(table):
+                lance_text.refresh(table)
 
     @committing
     def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -83,6 +84,14 @@ def committing(
         try:
             write(store, *args, **kwargs)
         except (OSError, RuntimeError) as error:
-            raise StoreError(f"{store.location}: writing failed: {error}") from error
+            raise StoreError(f"{store.location}: writing failed: {_told(error)}") from error
 
     return checked
+
+
+def _told(error: Exception) -> str:
+    """What went wrong, without Lance's places in its own source."""
+    message = re.sub(r",? \S+\.rs:\d+:\d+", "", str(error))
+    if re.search(r"No space left|os error (28|122)\b", message):
+        message = "no space left on its disk; make room and run the same command again"
+    return message

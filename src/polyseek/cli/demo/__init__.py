@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -72,13 +74,18 @@ def _show(console: Console, title: str, term: str, results: Results) -> None:
 
 
 def _next_steps(console: Console, location: str) -> None:
-    where = escape(location)
+    where, program = escape(location), escape(_program())
     console.print(
         "\n[bold]Your turn[/bold]\n"
-        f'  polyseek search -c {where} "a cat"\n'
-        f'  polyseek search -c {where} "the night sky" --filter "year >= 2010"\n'
-        f"  polyseek search -c {where} ./your-photo.jpg --grid similar.html\n"
-        "  polyseek index ~/Pictures\n"
-        '  polyseek search "sunset over the ocean"',
+        f'  {program} search -c {where} "a cat"\n'
+        f'  {program} search -c {where} "the night sky" --filter "year >= 2010"\n'
+        f"  {program} search -c {where} ./your-photo.jpg --grid similar.html\n"
+        f"  {program} index ~/Pictures\n"
+        f'  {program} search "sunset over the ocean"',
         soft_wrap=True,
     )
+
+
+def _program() -> str:
+    """What to type for `polyseek`: in an environment that is not active, its path."""
+    return "polyseek" if shutil.which("polyseek") else sys.argv[0]

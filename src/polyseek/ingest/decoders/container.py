@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -12,6 +13,9 @@ from polyseek.core.types import Asset, MetadataValue
 _TAGS = ("title", "artist", "album", "genre", "comment", "description", "lyrics", "date")
 _TEXT_TAGS = ("title", "artist", "album", "comment", "description", "lyrics")
 MAX_TAG_CHARS = 2000
+
+_SHORT_S, _SHORT = 1.0, 0.05  # a track that ends this much early is broken off
+_SAME_RATE = 0.02
 
 
 @contextmanager
@@ -61,6 +65,30 @@ def duration_s(container: Any, stream: Any = None) -> float | None:
     return container.duration / 1_000_000 if container.duration else None
 
 
+def stated_s(container: Any, track: Any) -> float | None:
+    """Length of a track by the file's headers; None where they say nothing reliable."""
+    if container.format.name in ("mpegts", "mpeg", "aac", "ac3", "eac3", "ogg"):  # estimated
+        return None
+    if container.format.name == "mp3" and _estimated(container, track):
+        return None
+    if container.format.name == "avi":  # estimated as well, but frames of pictures are counted
+        counted = track.type == "video" and track.average_rate
+        return track.frames / float(track.average_rate) if counted else None
+    known = [float(track.duration * track.time_base)] if track.duration else []
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", track.metadata.get("DURATION", ""))
+    if tag:
+        known.append(int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
+    # The track may be trimmed: then the file as a whole is shorter.
+    whole = duration_s(container)
+    return min(*known, whole) if known and whole else None
+
+
+def _estimated(container: Any, track: Any) -> bool:
+    """Whether a length is no more than the file's size over its bit rate: no header tells it."""
+    stated, real = track.codec_context.bit_rate, container.bit_rate
+    return not stated or abs(real / stated - 1) < _SAME_RATE
+
+
 def origin_s(container: Any) -> float:
     """What the file's clock shows at its start: broadcasts begin at any time."""
     return max(container.start_time or 0, 0) / 1_000_000
@@ -96,6 +124,11 @@ class Damage:
         """One more damaged place."""
         self.count += 1
         self.first = self.first or reason_of(error)
+
+    def check_length(self, end_s: float, stated_s: float | None) -> None:
+        """Note where a track ends before its stated end; FFmpeg is silent in some formats."""
+        if stated_s is not None and end_s < stated_s - max(_SHORT_S, _SHORT * stated_s):
+            self.note(ValueError(f"it ends after {end_s:.1f} s of {stated_s:.1f} s"))
 
     def check(self, asset: Asset, what: str, *, decoded: bool) -> None:
         """Say at the end of a stream what is missing of it.

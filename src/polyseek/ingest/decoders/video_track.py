@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from polyseek.ingest.decoders.container import Damage, duration_s, origin_s
+from polyseek.ingest.decoders.container import Damage, origin_s, stated_s
 
 SAMPLE_S = 0.5
 """One frame is taken of every stretch of this length."""
@@ -19,7 +18,6 @@ PROBE_S = 60.0
 """How much of a file is looked at to learn how far apart its keyframes are."""
 
 _FRAME_S = 0.04  # length of a frame of which the file says nothing
-_SHORT_S, _SHORT = 1.0, 0.05  # a track that ends this much early is broken off
 _BACK_S, _AHEAD_S = 1.0, 3600.0  # timestamps that jump further are a new clock
 _REORDER_S = 30.0  # packets come in the order of decoding: this far out of the order of time
 
@@ -53,21 +51,6 @@ def keyframe_gap_s(container: Any, track: Any) -> float:
     if times and last_s - times[-1] > max(gaps, default=0):  # the next keyframe is further still
         gaps.append(last_s - times[-1])
     return median(gaps) if gaps else math.inf
-
-
-def _stated_s(container: Any, track: Any) -> float | None:
-    """Length of the track by the file's headers; None where they say nothing reliable."""
-    if container.format.name in ("mpegts", "mpeg"):  # estimated
-        return None
-    if container.format.name == "avi":  # estimated as well, but frames are counted
-        return track.frames / float(track.average_rate) if track.average_rate else None
-    known = [float(track.duration * track.time_base)] if track.duration else []
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", track.metadata.get("DURATION", ""))
-    if tag:
-        known.append(int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
-    # The track may be trimmed: then the file as a whole is shorter.
-    whole = duration_s(container)
-    return min(*known, whole) if known and whole else None
 
 
 class Clock:
@@ -109,13 +92,11 @@ class Packets:
     def __init__(self, container: Any, track: Any, fps: float, *, keyframes: bool) -> None:
         self._container, self._keyframes = container, keyframes
         self.clock = Clock(origin_s(container), fps, back_s=_REORDER_S)
-        self._stated_s = _stated_s(container, track)
+        self._stated_s = stated_s(container, track)
 
     def check_length(self, damage: Damage) -> None:
-        """Note where the track ends before its stated end; FFmpeg is silent in some formats."""
-        stated_s, end_s = self._stated_s, self.clock.end_s
-        if stated_s is not None and end_s < stated_s - max(_SHORT_S, _SHORT * stated_s):
-            damage.note(ValueError(f"it ends after {end_s:.1f} s of {stated_s:.1f} s"))
+        """Note where the track ends before its stated end."""
+        damage.check_length(self.clock.end_s, self._stated_s)
 
     def demux(self, track: Any) -> Iterator[Any]:
         """Packets as PyAV gives them; the last one, empty, makes the decoder finish."""
