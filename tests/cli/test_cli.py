@@ -132,11 +132,12 @@ def test_json_has_what_programs_need(cli, indexed):
     assert [hit["rank"] for hit in found["hits"]] == [1, 2]
     assert set(found["hits"][0]) == {
         "rank", "id", "uri", "modality", "probability", "score", "hub_bias", "text_score",
-        "text_share", "sparse_score", "span", "text", "moments", "metadata",
+        "text_share", "sparse_score", "span", "text", "moments", "metadata", "duplicates",
+        "ranks", "words", "sentence", "rank_without", "curve", "where",
     }  # fmt: skip
     assert {step["modality"] for step in found["plan"]} == {"image", "text"}
     assert all(step["recall"] == 1.0 for step in found["plan"])
-    assert set(found["timings_ms"]) == {"encode", "retrieve", "fuse", "total"}
+    assert set(found["timings_ms"]) == {"encode", "retrieve", "fuse", "explain", "total"}
 
 
 def test_paths_and_filter_and_table(cli, indexed):

@@ -15,9 +15,9 @@ from test_search_pipeline import (
     words,
 )
 
-from polyseek.core.retriever import SearchMode
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import MAX_TERMS, Composition, Query, Term
+from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import Manifest
 from polyseek.search.compose import pooled

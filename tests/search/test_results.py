@@ -86,6 +86,7 @@ def test_the_dictionary_is_the_documented_one():
                 "span": None,
                 "text": None,
                 "moments": [],
+                "duplicates": [],
                 "metadata": {
                     "folder": "trip",
                     "year": 2024,
@@ -109,13 +110,16 @@ def test_the_dictionary_is_the_documented_one():
                 "span": {"unit": "characters", "start": 0, "end": 41},
                 "text": PASSAGE.text,
                 "moments": [],
+                "duplicates": [],
                 "metadata": {},
             },
         ],
         "coverage": {"searched": 7, "failed": 2, "pending": 1},
+        "notes": [],
         "timings_ms": {"encode": 1.235, "total": 2.0},
     }
-    assert list(answer) == ["query", "no_match", "nearest", "hits", "coverage", "timings_ms"]
+    keys = ["query", "no_match", "nearest", "hits", "coverage", "notes", "timings_ms"]
+    assert list(answer) == keys
     names = "rank id uri modality probability score hub_bias text_score text_share"
     assert list(answer["hits"][0]) == [
         *names.split(),
@@ -123,6 +127,7 @@ def test_the_dictionary_is_the_documented_one():
         "span",
         "text",
         "moments",
+        "duplicates",
         "metadata",
     ]
 

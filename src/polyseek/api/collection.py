@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyseek.api.adapting import AdapterVersions, Shelf
-from polyseek.api.composing import ComposedQuery
+from polyseek.api.composing import ComposedQuery, read_file
 from polyseek.api.fields import Field, describe
 from polyseek.api.options import mode_of, options_of
 from polyseek.api.retrievers import SavedRetrievers
@@ -18,12 +18,10 @@ from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import (
-    AssetError,
-    QueryError,
     SourceNotFoundError,
 )
 from polyseek.core.filters import FieldType
-from polyseek.core.hits import Clip, Hit, Query
+from polyseek.core.hits import Clip, Hit
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.retriever import Retriever
@@ -35,6 +33,7 @@ from polyseek.core.types import (
 )
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.evaluate.runs import Run
+from polyseek.learn.fusion import Fitted
 from polyseek.search.results import Results
 
 if TYPE_CHECKING:
@@ -230,6 +229,23 @@ class Collection:
             **more,
         )
 
+    def learn_fusion(
+        self, pairs: str | Path, *, progress: ProgressCallback | None = None
+    ) -> Fitted:
+        """Learn the reranker ``fusion`` from pairs of queries and assets; refused when not better.
+
+        Args:
+            pairs: A table of queries and assets, TREC qrels or a folder in BEIR's layout.
+            progress: Called with every query.
+
+        Raises:
+            ConfigError: The pairs cannot be read, or too few of them can be used.
+            CollectionBusyError: Another process is writing to the collection.
+        """
+        from polyseek.api.fusing import learn
+
+        return learn(pairs, self._store, self._searcher.candidates, progress=progress)
+
     @property
     def retrievers(self) -> SavedRetrievers:
         """Retrievers saved in the collection: `list`, `save` and `remove`."""
@@ -385,7 +401,7 @@ class Collection:
                 scale=scale,
                 bank=self._tuner.bank(brief=True) if reads else None,
                 adapters=adapters,
-                read=_read,
+                read=read_file,
                 progress=progress,
             )
 
@@ -416,19 +432,6 @@ class Collection:
         for record in self._store.records():
             if record.reason:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)
-
-
-def _read(uri: str) -> Query | None:
-    """What a local file holds, as a query; None when it cannot be read any more."""
-    from polyseek.ingest.sources.files import local_path
-    from polyseek.ingest.term import read_query
-
-    if not uri.startswith("file:"):
-        return None
-    try:
-        return read_query(local_path(uri))
-    except (QueryError, AssetError):
-        return None
 
 
 def clip(hit: Hit) -> Clip | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from polyseek.api import retrievers
-from polyseek.api.composing import ComposedQuery, read
+from polyseek.api.composing import ComposedQuery, read, read_file
+from polyseek.api.fusing import DEPTH, Recorder
 from polyseek.api.options import modalities_of, mode_of
 from polyseek.core import plugins
 from polyseek.core.adapting import Adapters
@@ -18,14 +19,17 @@ from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import GLOSSARY, Glossary, read_glossary
 from polyseek.core.protocols import Encoder, Reranker, StoreReader
-from polyseek.core.reranking import RerankSetup
-from polyseek.core.retriever import Retriever
+from polyseek.core.reranking import Candidate, RerankSetup
+from polyseek.core.retriever import Rerank, Retriever
 from polyseek.core.tuning import Defaults
 from polyseek.search.results import Preview, Results
 
 _KNOWN = frozenset(
     "limit modalities filter min_probability show_all mode explain collapse diverse moments".split()
 )
+
+
+_ALL_THE_TIME_MS = 3_600_000
 
 
 class Searcher:
@@ -78,6 +82,23 @@ class Searcher:
             preview=self._preview,
         )
 
+    def candidates(self, query: str | Path) -> Sequence[Candidate]:
+        """What a reranker sees of a query: the best assets, in order, however improbable."""
+        from polyseek.search.pipeline import search
+
+        recorder = Recorder()
+        options = self._options(None, {"show_all": True, "collapse": False, "diverse": 0.0})
+        rerank = Rerank(depth=DEPTH, budget_ms=_ALL_THE_TIME_MS)
+        search(
+            read(query, offline=self._settings.offline),
+            encoder=self._encoder,
+            store=self._store,
+            options=replace(options, retriever=replace(options.retriever, rerank=rerank)),
+            defaults=self._defaults,
+            rerankers={"recorder": recorder},
+        )
+        return recorder.seen
+
     def _options(
         self, named: str | Path | Retriever | None, given: Mapping[str, Any]
     ) -> SearchOptions:
@@ -122,7 +143,10 @@ class Searcher:
             known = self._rerankers.get(name)
             if known is None or known[0] != made_of:
                 load = plugins.load("reranker", name)
-                setup = RerankSetup(settings=self._settings, options=options, notes=notes)
+                setup = RerankSetup(
+                    settings=self._settings, options=options, notes=notes, encoder=self._encoder,
+                    read=read_file,
+                )  # fmt: skip
                 known = made_of, load(setup)
                 self._rerankers[name] = known
             found[name] = known[1]

@@ -34,7 +34,11 @@ def list_(
 
 
 @app.command()
-def show(name: str = "default", *, collection: CollectionOption = None) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Its name.")] = "default",
+    *,
+    collection: CollectionOption = None,
+) -> None:
     """Print a retriever's TOML: a file to start from."""
     from polyseek import api
     from polyseek.core.errors import ConfigError
@@ -68,3 +72,24 @@ def remove(name: str, *, collection: CollectionOption = None) -> None:
 
     api.open(collection, create=False, resident=False).retrievers.remove(name)
     typer.echo(f"{name}: removed")
+
+
+@app.command()
+def learn(
+    pairs: Annotated[
+        Path,
+        typer.Argument(metavar="PAIRS", help="Queries and the assets that answer them (CSV, ...)."),
+    ],
+    *,
+    collection: CollectionOption = None,
+) -> None:
+    """Learn the reranker 'fusion' from your pairs; kept only if it is better on held-out ones."""
+    from polyseek import api
+    from polyseek.cli.progress import progress_bar
+
+    opened = api.open(collection, create=False)
+    with progress_bar() as progress:
+        fitted = opened.learn_fusion(pairs, progress=progress)
+    typer.echo(f"{opened.location}: {fitted.note}")
+    if fitted.model is not None:
+        typer.echo('use it with a retriever that has: [rerank] by = ["fusion"]')

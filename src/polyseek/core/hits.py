@@ -217,12 +217,14 @@ class Account:
         sentence: Of its text, the one that is nearest to the query.
         without: Its rank without each term of a composed query: the drop-one test.
         curve: Start and end in seconds and probability (or cosine) of every part of a recording.
+        where: How well each part of a picture's centre square fits the query, row by row.
     """
 
     words: tuple[str, ...] = ()
     sentence: str | None = None
     without: tuple[tuple[str, int], ...] = ()
     curve: tuple[tuple[float, float, float], ...] = ()
+    where: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
-from polyseek.core.hits import Candidates, HubCorrection, Retrieval, Terms
+from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
 from polyseek.core.reranking import Candidate, Question
 from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
@@ -134,6 +134,22 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class PatchEncoder(Encoder, Protocol):
+    """An encoder that also knows where in a picture something is, and what single words look like.
+
+    Both are compared by cosine.
+    """
+
+    def patches(self, picture: Prepared) -> Floats:
+        """``(side * side, dim)`` unit-length embeddings of parts of a picture, row by row."""
+        ...
+
+    def words(self, text: str) -> tuple[Floats, Floats]:
+        """``(w, dim)`` unit-length embeddings of the known words of a text; ``(w,)`` weights."""
+        ...
+
+
 class ScoreScale(Protocol):
     """How a search makes the scores of different pairs of modalities comparable."""
 
@@ -162,6 +178,15 @@ class Reranker(Protocol):
         Given one by one, what is there counts when time is up. Whatever it raises, the search goes
         on with the order it had.
         """
+        ...
+
+
+@runtime_checkable
+class Locator(Reranker, Protocol):
+    """A reranker that can also say where in a picture it found what was asked for."""
+
+    def where(self, question: Question, hit: Hit) -> Floats | None:
+        """``(rows, columns)`` how well each part fits; None where that is not known."""
         ...
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from polyseek.core.config import Settings
-from polyseek.core.hits import Composition, Hit
+from polyseek.core.hits import Composition, Hit, Query
 from polyseek.core.retriever import RerankOptions
 from polyseek.core.types import Embeddings, Floats
+
+if TYPE_CHECKING:
+    from polyseek.core.protocols import Encoder
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -51,8 +55,12 @@ class RerankSetup:
         settings: Of the process: whether it may reach the network, where models are kept.
         options: Its own section of the retriever, ``[rerank.NAME]``.
         notes: Texts that are kept with the collection, by name.
+        encoder: The collection's.
+        read: A file by its uri as a query; None where it cannot be read.
     """
 
     settings: Settings = field(default_factory=Settings)
     options: RerankOptions = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    encoder: Encoder | None = None
+    read: Callable[[str], Query | None] | None = None

@@ -45,26 +45,19 @@ class Signals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refine:
-    """What the candidates say about each other, in their tower's own space; 0 switches off.
+    """How the best candidates of the query's own kind are looked at twice; 0 switches off.
 
     Attributes:
-        smooth: Share of a segment's evidence that comes from its nearest neighbours.
-        expand: Best segments of the query's own kind that are added to it for a second look.
-        reciprocal: Weight of shared nearest neighbours in the ranking of the query's own kind.
-        neighbours: How many neighbours of a segment count.
+        shared: Weight of the space all modalities share, against the tower's own.
+        reciprocal: Weight of nearest neighbours in common with the query.
+        neighbours: How many of those are looked at.
         depth: How many of the best candidates take part.
     """
 
-    smooth: float = _number(0.0, 0, 0.3)
-    expand: int = _number(0, 0, 10)
-    reciprocal: float = _number(0.0, 0, 1)
+    shared: float = _number(1.0, 0, 1)
+    reciprocal: float = _number(0.3, 0, 1)
     neighbours: int = _number(7, 1, 50)
     depth: int = _number(50, 2, 1000)
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is switched on."""
-        return bool(self.smooth or self.expand or self.reciprocal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +89,11 @@ class Diversify:
     collapse: bool = False
     diverse: float = _number(0.0, 0, 0.9)
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is switched on."""
+        return bool(self.collapse or self.diverse)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
@@ -107,7 +105,7 @@ class Group:
     """
 
     moments: int = _number(3, 0, 1000)
-    pool: int = _number(1, 1, 10)
+    pool: int = _number(3, 1, 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,14 +76,21 @@ class Heads:
         rest = np.sqrt(np.maximum(1 - np.sum(centred**2, axis=1, keepdims=True), 0))
         return np.concatenate([centred, rest], axis=1).astype(np.float32)
 
+    def words_in(self, text: str) -> tuple[Floats, Floats]:
+        """``(w, dim)`` unit-length vectors of a text's known words, and ``(w,)`` their weights."""
+        rows = self._rows_of(text)
+        vectors = unit(self.word_vectors[rows].astype(np.float32)).reshape(len(rows), -1)
+        filled = np.concatenate([vectors, np.zeros((len(rows), 1), np.float32)], axis=1)
+        return filled, self.word_weights[rows]
+
     def _word_sum(self, text: str) -> Floats:
-        rows = [
-            row
-            for word in words_of(text[:MAX_CHARS])
-            if (row := self._row_of.get(word)) is not None
-        ]
+        rows = self._rows_of(text)
         total: Floats = self.word_weights[rows] @ unit(self.word_vectors[rows].astype(np.float32))
         return total
+
+    def _rows_of(self, text: str) -> list[int]:
+        known = (self._row_of.get(word) for word in words_of(text[:MAX_CHARS]))
+        return [row for row in known if row is not None]
 
     def save(self, file: BinaryIO) -> None:
         """Write the arrays as an ``.npz`` that is the same, byte for byte, for the same arrays."""

@@ -20,6 +20,7 @@ from polyseek.core.config import Settings
 from polyseek.core.errors import EncoderError
 from polyseek.core.types import Embeddings, EncoderInfo, Floats, Modality, Prepared, Role, Tower
 from polyseek.encode import catalogue, heads
+from polyseek.encode.patches import ClipPatchTower
 from polyseek.encode.towers import (
     ClipImageTower,
     ClipPrepare,
@@ -48,6 +49,7 @@ class MiniEncoder:
 
         threads = settings.threads
         self._image = ClipImageTower(file("image"), threads=threads)
+        self._parts = ClipPatchTower(file("image"), threads=threads)
         self._text = MiniLmTower(file("text"), file("tokenizer"), threads=threads)
         self._audio = YamnetTower(file("audio"), threads=threads)
         prepare = ClipPrepare()
@@ -103,6 +105,14 @@ class MiniEncoder:
             return Embeddings(shared=self._sound_head(scores), tower=own)
         own = self._image.encode(arrays) if modality is Modality.IMAGE else self._frames(arrays)
         return Embeddings(shared=self._heads.image(own), tower=own)
+
+    def patches(self, picture: Prepared) -> Floats:
+        """Parts of a picture; see `polyseek.core.protocols.PatchEncoder`."""
+        return self._heads.image(self._parts.encode(cast("NDArray[np.generic]", picture)))
+
+    def words(self, text: str) -> tuple[Floats, Floats]:
+        """What a text's words look like; see `polyseek.core.protocols.PatchEncoder`."""
+        return self._heads.words_in(text)
 
     def _frames(self, batch: Sequence[NDArray[np.generic]]) -> Floats:
         """Unit-length ``(n, 512)``: the mean picture of each shot's frames."""

@@ -94,10 +94,15 @@ class ClipImageTower:
         return unit(np.concatenate([self._embed(pixels) for pixels in batch]))
 
     def _embed(self, pixels: NDArray[np.generic]) -> Floats:
-        scaled = (pixels.astype(np.float32) / 255 - CLIP_MEAN) / CLIP_STD
-        values = np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
-        embedding: Floats = self._session.run(["image_embeds"], {"pixel_values": values})[0]
+        found = self._session.run(["image_embeds"], {"pixel_values": pixel_values(pixels)})
+        embedding: Floats = found[0]
         return embedding
+
+
+def pixel_values(pixels: NDArray[np.generic]) -> Floats:
+    """``(1, 3, size, size)`` float32, CLIP's input, of a prepared picture."""
+    scaled = (pixels.astype(np.float32) / 255 - CLIP_MEAN) / CLIP_STD
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
 
 
 class MiniLmTower:

@@ -8,56 +8,98 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.hits import Duplicate, Hit
+from polyseek.core.hits import Clip, Duplicate, Hit
 from polyseek.core.protocols import StoreReader
+from polyseek.core.retriever import Diversify
 from polyseek.core.types import Floats, Modality, Space
 from polyseek.search.listing import Listing
+from polyseek.search.refine import products
+from polyseek.search.results import Preview
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SAME: Mapping[Modality, float] = {
-    Modality.IMAGE: 0.97,
-    Modality.VIDEO: 0.97,
+    Modality.IMAGE: 0.95,
+    Modality.VIDEO: 0.95,
     Modality.AUDIO: 0.99,
 }
-"""Cosine in the tower's own space from which on two segments are the same thing;
-benchmarks/duplicates.py. Texts are the same when their words are: sentences that differ in a number
-are closer than two copies of a photograph."""
+"""Cosine in the tower's own space from which on two segments are the same thing. Texts are the same
+when their words are: sentences that differ in a number are closer than copies of a photograph."""
+
+LIKELY = 0.7
+"""Cosine from which on the hashes of two pictures are compared; benchmarks/duplicates.py."""
+
+_POSSIBLE = {**SAME, Modality.IMAGE: LIKELY, Modality.TEXT: 0.9}
+
+HASH_BITS = 10
+"""Of 64, in which the hashes of the same picture may differ."""
 
 WINDOW = 3
 MIN_WINDOW = 30
 
 
-def collapse(listing: Listing, store: StoreReader, *, limit: int) -> Listing:
-    """The list without assets that are nearly the same as a better one, which lists them."""
+def distinct(
+    listing: Listing,
+    store: StoreReader,
+    *,
+    limit: int,
+    options: Diversify,
+    preview: Preview | None = None,
+) -> Listing:
+    """The list without near-duplicates, and with hits that differ, as far as the options ask."""
+    if options.collapse:
+        listing = collapse(listing, store, limit=limit, preview=preview)
+    if options.diverse:
+        listing = diversify(listing, store, limit=limit, weight=options.diverse)
+    return listing
+
+
+def collapse(
+    listing: Listing, store: StoreReader, *, limit: int, preview: Preview | None = None
+) -> Listing:
+    """The list without assets that are nearly the same as a better one, which lists them.
+
+    Args:
+        listing: Best first.
+        store: Where embeddings come from.
+        limit: Hits that will be shown.
+        preview: Shows pictures, for their hashes; None for cosines alone.
+    """
+    hashes = _Hashes(preview)
     firsts = listing.firsts(max(WINDOW * limit, MIN_WINDOW))
-    cosines = alike([listing.hits[i] for i in firsts], store)
+    hits = [listing.hits[i] for i in firsts]
+    cosines = alike(hits, store)
+    possible = cosines >= np.array([_POSSIBLE[hit.modality] for hit in hits])
     same: dict[int, list[Duplicate]] = {}
     gone = set()
-    for place, i in enumerate(firsts):
-        hit = listing.hits[i]
-        for kept, others in same.items():
+    for place, hit in enumerate(hits):
+        for kept in np.flatnonzero(possible[place, :place]).tolist():
             cosine = float(cosines[place, kept])
-            if _same(hit, listing.hits[firsts[kept]], cosine):
-                others.append(Duplicate(id=hit.id, uri=hit.uri, similarity=min(cosine, 1.0)))
-                gone.add(hit.item)
+            if kept not in gone and _same(hit, hits[kept], cosine, hashes):
+                known = Duplicate(id=hit.id, uri=hit.uri, similarity=min(cosine, 1.0))
+                same.setdefault(kept, []).append(known)
+                gone.add(place)
                 break
-        else:
-            same[place] = []
     if not gone:
         return listing
     listed = {
-        firsts[place]: tuple(sorted(others, key=lambda d: -d.similarity))
+        firsts[place]: tuple(sorted(others, key=lambda one: -one.similarity))
         for place, others in same.items()
     }
-    hits = [
-        replace(hit, duplicates=listed[i]) if listed.get(i) else hit
+    hidden = {hits[place].item for place in gone}
+    shown = [
+        replace(hit, duplicates=listed[i]) if i in listed else hit
         for i, hit in enumerate(listing.hits)
     ]
-    left = [i for i, hit in enumerate(hits) if hit.item not in gone]
-    return replace(listing, hits=hits).take(left)
+    left = [i for i, hit in enumerate(shown) if hit.item not in hidden]
+    return replace(listing, hits=shown).take(left)
 
 
 def diversify(listing: Listing, store: StoreReader, *, limit: int, weight: float) -> Listing:
@@ -70,14 +112,14 @@ def diversify(listing: Listing, store: StoreReader, *, limit: int, weight: float
         weight: How much being unlike counts, 0 to below 1.
 
     Source: maximal marginal relevance, Carbonell, Goldstein, SIGIR 1998. Cosines count from the
-    median of the window on, because those of some towers are never near 0.
+    window's lowest tenth on, because those of some towers are never near 0.
     """
     firsts = listing.firsts(max(WINDOW * limit, MIN_WINDOW))
     if len(firsts) < 2:
         return listing
     cosines = alike([listing.hits[i] for i in firsts], store)
-    middle = float(np.median(cosines[np.triu_indices(len(firsts), 1)]))
-    near = np.clip((cosines - middle) / max(1 - middle, 1e-6), 0, 1)
+    unlike = float(np.quantile(cosines[np.triu_indices(len(firsts), 1)], 0.1))
+    near = np.clip((cosines - unlike) / max(1 - unlike, 1e-6), 0, 1)
     known = listing.probabilities
     falling = np.linspace(1, 0, len(firsts), endpoint=False)
     worth = falling if known is None else np.array([known[i] for i in firsts])
@@ -108,16 +150,50 @@ def alike(hits: Sequence[Hit], store: StoreReader) -> Floats:
     for modality in {hit.modality for hit in hits}:
         rows = [i for i, hit in enumerate(hits) if hit.modality is modality]
         vectors = store.vectors(modality, [hits[i].id for i in rows], Space.TOWER)
-        found[np.ix_(rows, rows)] = np.nan_to_num(vectors) @ np.nan_to_num(vectors).T
+        found[np.ix_(rows, rows)] = products(np.nan_to_num(vectors))
     return found
 
 
-def _same(hit: Hit, other: Hit, cosine: float) -> bool:
+def _same(hit: Hit, other: Hit, cosine: float, hashes: _Hashes) -> bool:
     if hit.modality is not other.modality or hit.uri == other.uri:
         return False
     if hit.modality is Modality.TEXT:
         return _words(hit) == _words(other) != []
-    return cosine >= SAME[hit.modality]
+    if cosine >= SAME[hit.modality] or cosine < LIKELY or hit.modality is not Modality.IMAGE:
+        return cosine >= SAME[hit.modality]
+    mine, others = hashes.of(hit), hashes.of(other)
+    return mine is not None and others is not None and (mine ^ others).bit_count() <= HASH_BITS
+
+
+class _Hashes:
+    """Hashes of pictures, each made when it is first asked for."""
+
+    def __init__(self, preview: Preview | None) -> None:
+        self._preview = preview
+        self._known: dict[str, int | None] = {}
+
+    def of(self, hit: Hit) -> int | None:
+        """A picture's hash; None where it cannot be looked at."""
+        if hit.id not in self._known:
+            clip = self._preview(hit) if self._preview else None
+            self._known[hit.id] = None if clip is None else _hash(clip)
+        return self._known[hit.id]
+
+
+def _hash(clip: Clip) -> int:
+    from PIL import Image
+
+    with Image.open(BytesIO(clip.data)) as picture:
+        return picture_hash(picture)
+
+
+def picture_hash(image: Image) -> int:
+    """64 bits that say where a picture gets brighter from left to right, on a grid of 9 x 8.
+
+    Source: the difference hash (dHash) of Krawetz, 2013.
+    """
+    grid = np.asarray(image.convert("L").resize((9, 8)), np.int16)
+    return int("".join("1" if rises else "0" for rises in (np.diff(grid) > 0).ravel()), 2)
 
 
 def _words(hit: Hit) -> list[str]:

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 import numpy as np
 
 from polyseek.core.hits import Account, Candidates, Composition, Hit, Item
-from polyseek.core.protocols import Encoder, StoreReader
+from polyseek.core.protocols import Encoder, Locator, StoreReader
+from polyseek.core.reranking import Question
 from polyseek.core.tuning import Numbers
 from polyseek.core.types import Modality, Role, Space, SpanUnit
 from polyseek.core.words import words, words_of_name
@@ -71,6 +72,7 @@ def explained(
     encoder: Encoder,
     store: StoreReader,
     calibrator: Calibrator,
+    locator: Locator | None = None,
 ) -> list[Hit]:
     """Hits with an `account` each.
 
@@ -81,6 +83,7 @@ def explained(
         encoder: Reads the sentences of texts.
         store: Where recordings' other parts are.
         calibrator: Turns cosines into probabilities.
+        locator: Says where in pictures something was found, if anything does.
     """
     sentences = _sentences(hits, asked, encoder)
     dropped = _without_each(asked.query, rankings, calibrator)
@@ -96,10 +99,18 @@ def explained(
                     (label, ranks[hit.item]) for label, ranks in dropped if hit.item in ranks
                 ),
                 curve=curves.get(hit.id, ()),
+                where=_where(hit, asked, locator),
             ),
         )
         for hit in hits
     ]
+
+
+def _where(hit: Hit, asked: Asked, locator: Locator | None) -> tuple[tuple[float, ...], ...]:
+    if locator is None:
+        return ()
+    found = locator.where(Question(query=asked.query, embeddings=asked.embeddings), hit)
+    return () if found is None else tuple(map(tuple, found.tolist()))
 
 
 def _matched(hit: Hit, wanted: Sequence[str]) -> tuple[str, ...]:

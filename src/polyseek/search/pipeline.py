@@ -10,13 +10,13 @@ from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import Glossary
 from polyseek.core.hits import Composition, Query, Term
-from polyseek.core.protocols import Encoder, Reranker, StoreReader
+from polyseek.core.protocols import Encoder, Locator, Reranker, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.reranking import Question
 from polyseek.core.tuning import Defaults
 from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
-from polyseek.search.diversify import collapse, diversify
+from polyseek.search.diversify import distinct
 from polyseek.search.embed import embed
 from polyseek.search.explain import Trace, explained
 from polyseek.search.group import by_asset
@@ -94,9 +94,10 @@ def search(
         for target in targets
     ]
     trace.lap("retrieve")
-    if stages.refine.active:
+    refined = [refine(ranking, asked, store, stages.refine) for ranking in rankings]
+    if refined != rankings:
         trace.note("retrieve", merge(rankings, options))
-        rankings = [refine(ranking, whole, store, stages.refine) for ranking in rankings]
+        rankings = refined
         trace.lap("refine")
     listing = pool_moments(merge(rankings, options), count=stages.group.pool)
     trace.note("fuse", listing)
@@ -109,19 +110,23 @@ def search(
         )  # fmt: skip
         trace.note("rerank", listing)
         trace.lap("rerank")
-    if stages.diversify.collapse:
-        listing = collapse(listing, store, limit=options.limit)
-    if stages.diversify.diverse:
-        listing = diversify(listing, store, limit=options.limit, weight=stages.diversify.diverse)
-    trace.note("diversify", listing)
-    trace.lap("diversify")
+    if stages.diversify.active:
+        listing = distinct(
+            listing, store, limit=options.limit, options=stages.diversify, preview=preview
+        )
+        trace.note("diversify", listing)
+        trace.lap("diversify")
     hits = by_asset(
         listing.hits, limit=options.limit, probabilities=listing.probabilities,
         further=stages.group.moments,
     )  # fmt: skip
     hits = trace.ranked(hits)
     if options.explain:
-        hits = explained(hits, asked, rankings, encoder=encoder, store=store, calibrator=calibrator)
+        locators = [r for r in (rerankers or {}).values() if isinstance(r, Locator)]
+        hits = explained(
+            hits, asked, rankings, encoder=encoder, store=store, calibrator=calibrator,
+            locator=next(iter(locators), None),
+        )  # fmt: skip
         trace.lap("explain")
     known = [float(r.probabilities.max()) for r in rankings if r.probabilities is not None]
     return Results(

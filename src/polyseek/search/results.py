@@ -175,6 +175,7 @@ def _evidence(hit: Hit) -> dict[str, Any]:
             {"start_s": start, "end_s": end, "value": round(value, 6)}
             for start, end, value in hit.account.curve
         ]
+        found["where"] = [[round(v, 4) for v in row] for row in hit.account.where]
     return found
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from html import escape
+from io import BytesIO
 from urllib.parse import unquote, urlsplit
 
 from polyseek.core.hits import Clip, Hit
@@ -22,7 +24,7 @@ _STYLE = """
 .polyseek blockquote{margin:0;padding:10px 12px;height:160px;overflow:auto;background:#fff8e6}
 .polyseek p{margin:0;padding:8px 12px;overflow-wrap:anywhere}
 .polyseek small{color:#5d5d66}
-.polyseek svg{width:100%;height:32px;display:block}
+.polyseek svg{width:100%;height:32px;display:block}.polyseek svg.where{height:180px}
 .polyseek a{color:inherit}
 @media (prefers-color-scheme:dark){.polyseek{color:#ececf0}.polyseek li{background:#26262b}
  .polyseek img,.polyseek video{background:#1b1b1f}.polyseek blockquote{background:#35301f}
@@ -81,8 +83,31 @@ def _body(hit: Hit, clip: Clip | None, name: str) -> str:
             return f'<audio controls preload="none" src="{source}"></audio>'
         case "video":
             return f'<video controls muted loop preload="metadata" src="{source}"></video>'
+        case _ if hit.account and hit.account.where:
+            return _heat(hit.account.where, clip, source, name)
         case _:
             return f'<img loading="lazy" alt="{name}" src="{source}">'
+
+
+def _heat(where: Sequence[Sequence[float]], clip: Clip, source: str, name: str) -> str:
+    """The picture, darker where it does not answer; the encoder looked at its centre square."""
+    from PIL import Image
+
+    with Image.open(BytesIO(clip.data)) as image:
+        width, height = image.size
+    side, step = min(width, height), min(width, height) / len(where)
+    low, high = min(map(min, where)), max(map(max, where))
+    cells = "".join(
+        f'<rect x="{(width - side) / 2 + x * step:.1f}" y="{(height - side) / 2 + y * step:.1f}" '
+        f'width="{step + 0.5:.1f}" height="{step + 0.5:.1f}" '
+        f'opacity="{0.75 * (high - value) / max(high - low, 1e-9):.2f}"/>'
+        for y, row in enumerate(where)
+        for x, value in enumerate(row)
+    )
+    return (
+        f'<svg class="where" viewBox="0 0 {width} {height}" role="img" aria-label="{name}">'
+        f'<image href="{source}" width="{width}" height="{height}"/>{cells}</svg>'
+    )
 
 
 def _curve(hit: Hit) -> str:

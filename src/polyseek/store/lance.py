@@ -319,8 +319,9 @@ class LanceStore:
         kept = {k: v for k, v in {**self.notes, name: text}.items() if v is not None}
         columns = {"name": list(kept), "text": list(kept.values())}
         schema = pa.schema([("name", pa.string()), ("text", pa.string())])
+        mode = "overwrite" if self._exists(layout.NOTES) else "create"
         self._tables[layout.NOTES] = self._database.create_table(
-            layout.NOTES, pa.table(columns, schema=schema), mode="overwrite"
+            layout.NOTES, pa.table(columns, schema=schema), mode=mode
         )
 
     @committing

@@ -10,7 +10,8 @@ The suites need pytest and are imported by module::
             return MyStore.create(str(tmp_path / "collection"), manifest)
 
 Likewise `polyseek.testing.source.SourceConformance`, `polyseek.testing.decoder.DecoderConformance`,
-`polyseek.testing.segmenter.SegmenterConformance` and `polyseek.testing.encoder.EncoderConformance`.
+`polyseek.testing.segmenter.SegmenterConformance`, `polyseek.testing.encoder.EncoderConformance`
+and `polyseek.testing.reranker.RerankerConformance`.
 """
 
 import sys
@@ -22,5 +23,8 @@ __all__ = ["FakeEncoder"]
 if "pytest" in sys.modules:
     # Without rewriting, a failing check of a suite would not show the values it compared.
     sys.modules["pytest"].register_assert_rewrite(
-        *(f"{__name__}.{suite}" for suite in ("store", "source", "decoder", "segmenter", "encoder"))
+        *(
+            f"{__name__}.{suite}"
+            for suite in ("store", "source", "decoder", "segmenter", "encoder", "reranker")
+        )
     )

@@ -1,0 +1,1 @@
+"""Built-in rerankers; see `polyseek.core.protocols.Reranker`."""
