@@ -93,7 +93,7 @@ def test_an_item_is_what_a_hit_stands_for(inventory):
 @pytest.mark.parametrize(
     "name",
     ["file:///p/trip/a%20b.jpg", "/p/trip/a b.jpg", "trip/a b.jpg", "./trip/a b.jpg", "a b.jpg",
-     "a b", "7", "trip\\a b.jpg", "images/elsewhere/a b.jpg"],
+     "a b", "7", "trip\\a b.jpg", "images/elsewhere/a b.jpg", "a%20b"],
 )  # fmt: skip
 def test_names_of_an_asset(inventory, name):
     assert inventory.find(name) == [("file:///p/trip/a%20b.jpg", "")]

@@ -10,7 +10,7 @@ from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Query
 from polyseek.core.retriever import SearchMode
-from polyseek.core.tuning import Calibration, Origin, Tuning
+from polyseek.core.tuning import Calibration, Origin, Tuning, WordEvidence
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
@@ -20,7 +20,7 @@ from polyseek.core.types import (
     Segment,
     SegmentBatch,
 )
-from polyseek.search.hybrid import WEIGHT, add_evidence
+from polyseek.search.hybrid import add_evidence
 from polyseek.search.pipeline import search
 from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
@@ -121,14 +121,14 @@ def test_one_stray_word_is_no_evidence(store):
 
 def test_evidence_multiplies_the_odds_and_fades_with_missing_words():
     hit = Hit(id="1", uri="u", modality=IMAGE, score=0.1)
-    score = np.log(4.0) / WEIGHT
+    score = np.log(4.0) / WordEvidence().weight
     hits = [
         hit,
         replace(hit, text_score=score * 4, text_share=0.5),
         replace(hit, text_score=score, text_share=1.0),
         replace(hit, text_score=0.0, text_share=1.0),
     ]
-    after = add_evidence(np.array([0.2, 0.2, 0.2, 1.0]), hits)
+    after = add_evidence(np.array([0.2, 0.2, 0.2, 1.0]), hits, WordEvidence())
     np.testing.assert_allclose(after, [0.2, 0.5, 0.75, 1.0])
 
 

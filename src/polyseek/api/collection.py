@@ -255,23 +255,29 @@ class Collection:
         self,
         *,
         bank: str | Path | None = None,
+        pairs: str | Path | None = None,
+        queries: str | Path | None = None,
         progress: ProgressCallback | None = None,
     ) -> Tuning:
-        """Fit hub corrections and calibrations to this collection; nothing is labelled or sent.
+        """Fit hub corrections and calibrations to this collection; no labels are needed.
 
         Args:
             bank: A text file with one query per line, like those people ask here; the shipped one
                 of 3,000 generic English queries when left out. Never take the queries that quality
                 is measured with.
+            pairs: Labelled queries, as for `evaluate`: what they know better is chosen by them,
+                and kept only where it is no worse than what ships on those that were held out.
+            queries: As for `evaluate`.
             progress: Called with every pair of modalities.
 
         Raises:
-            ConfigError: The bank cannot be read or is too small.
+            ConfigError: The bank cannot be read or is too small, or the pairs cannot be read.
             CollectionBusyError: Another process is writing to the collection.
         """
         from polyseek.learn.bank import read_bank
 
-        return self._tuner.tune(read_bank(bank) if bank is not None else (), progress)
+        texts = read_bank(bank) if bank is not None else ()
+        return self._tuner.tune(texts, progress, pairs=pairs, queries=queries)
 
     def adapt(
         self,

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -16,6 +17,7 @@ from polyseek.api.pairs import Labelled, labelled
 from polyseek.core import plugins
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
+from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Item, Query, item_of
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import twins
@@ -35,7 +37,7 @@ from polyseek.core.types import (
 )
 from polyseek.evaluate.plan import CAPTION, Direction, Planner, Question, quoted
 from polyseek.evaluate.runs import DEPTH, Measured, Run, measured
-from polyseek.evaluate.slices import check_field
+from polyseek.evaluate.slices import TUNED, check_field
 from polyseek.search.embed import embed_all, mean_of
 from polyseek.search.hybrid import read_words
 from polyseek.search.pipeline import search
@@ -67,11 +69,13 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
     given = labelled(pairs, inventory, queries=queries)
     if slice_by is not None:
         check_field(slice_by, store.fields(), [one.query for one in given.every()])
+    tuned = frozenset(store.tuning.fitted_queries if store.tuning else ())
     planner = Planner(
         inventory=inventory,
-        twins=lambda items: twins(store, inventory, items),
+        twins=partial(twins, store, inventory),
         limit=limit,
         field=slice_by,
+        tuned=tuned,
     )
     if given.judged:
         kinds = {name: query.modality for name, query in given.queries.items()}
@@ -89,7 +93,7 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
         location=location,
         encoder=f"{encoder.info.name}@{encoder.info.revision}",
         directions=found,
-        notes=[*given.notes, *notes, *_advice(given, found)],
+        notes=[*given.notes, *notes, *_seen(given, tuned), *_advice(given, found)],
         elapsed_s=examiner.spent,
     )
 
@@ -107,6 +111,7 @@ class Examiner:
         queries: Queries by the id of their question; items ask by their stored embeddings.
         progress: Called with every step.
         spent: Seconds by what they were spent on.
+        embedded: What the encoder has made so far, by the text that it read, or the file.
     """
 
     store: StoreReader
@@ -117,7 +122,7 @@ class Examiner:
     adapters: Adapters | None = None
     progress: ProgressCallback | None = None
     spent: dict[str, float] = field(default_factory=dict)
-    embedded: dict[tuple[str, SearchMode], Embeddings] = field(default_factory=dict)
+    embedded: dict[str, Embeddings] = field(default_factory=dict)
 
     def run(self, direction: Direction, mode: SearchMode) -> Measured:
         """Search for every question and score what is found."""
@@ -150,20 +155,21 @@ class Examiner:
         target: Modality | None,
         mode: SearchMode,
     ) -> tuple[Sequence[Hit], bool]:
-        found = search(
-            query,
-            encoder=self.encoder,
-            store=store,
-            options=SearchOptions(
-                limit=DEPTH + 1,  # one more, for the query that finds itself
-                modalities=() if target is None else (target,),
-                show_all=True,
-                mode=mode,
-            ),
-            defaults=self.defaults,
-            adapters=self.adapters,
-            embeddings=[known],
+        options = SearchOptions(
+            limit=DEPTH + 1,  # one more, for the query that finds itself
+            modalities=() if target is None else (target,),
+            show_all=True,
+            mode=mode,
         )
+        try:
+            found = search(
+                query, encoder=self.encoder, store=store, options=options,
+                defaults=self.defaults, adapters=self.adapters, embeddings=[known],
+            )  # fmt: skip
+        except QueryError:
+            if mode is not SearchMode.TEXT:
+                raise
+            return (), False  # a query without words finds nothing by words
         return found.hits, not found.no_match
 
     def _vectors(
@@ -174,17 +180,19 @@ class Examiner:
         if items:
             stored = self._stored(items)
             return [stored[item] for item in items]
-        ids = [question.id for question in direction.questions]
-        new = [i for i, name in enumerate(ids) if (name, mode) not in self.embedded]
+        # By words alone nothing is compared, but the road asks for a vector all the same.
+        read_as = SearchMode.HYBRID if mode is SearchMode.TEXT else mode
+        read = [read_words(query, None, read_as).query for query in asked]
+        names = [_name(query) for query in read]
+        new = {n: q for n, q in zip(names, read, strict=True) if n not in self.embedded}
         with self._timed("encode"):
-            read = [read_words(asked[i], None, mode).query for i in new]
             rows = embed_all(
-                read,
+                list(new.values()),
                 self.encoder,
-                progress=lambda done: self._tell("encode", done, len(read), direction.name),
+                progress=lambda done: self._tell("encode", done, len(new), direction.name),
             )
-        self.embedded.update({(ids[i], mode): row for i, row in zip(new, rows, strict=True)})
-        return [self.embedded[name, mode] for name in ids]
+        self.embedded.update(zip(new, rows, strict=True))
+        return [self.embedded[name] for name in names]
 
     def _stored(self, items: Sequence[Item]) -> dict[Item, Embeddings]:
         """The mean direction of each item's segments of its own modality."""
@@ -228,8 +236,7 @@ class Examiner:
     def _documents(self, texts: Sequence[str]) -> Embeddings:
         """Captions as an indexed text is embedded; as queries are where the encoder sees none."""
         queries = [Query(modality=Modality.TEXT, signals=[text], label=text) for text in texts]
-        asked = [self.embedded.get((text, SearchMode.DENSE)) for text in texts]
-        known = [row for row in asked if row is not None]
+        known = [self.embedded[text] for text in texts if text in self.embedded]
         rows = embed_all(queries[:1], self.encoder, role=Role.DOCUMENT)
         if len(known) == len(texts) and np.allclose(rows[0].shared, known[0].shared, atol=1e-5):
             rows = known
@@ -255,6 +262,12 @@ class Examiner:
         self.spent[stage] = self.spent.get(stage, 0.0) + perf_counter() - started
 
 
+def _name(query: Query) -> str:
+    """What tells queries apart: the text that is read, or the file."""
+    first = query.signals[0]
+    return first if isinstance(first, str) and len(query.signals) == 1 else query.label
+
+
 def _mode(
     given: Labelled,
     directions: Sequence[Direction],
@@ -264,7 +277,8 @@ def _mode(
     """What is compared, and why: words that stand in the answer would be found trivially."""
     if asked is SearchMode.DENSE:
         return asked, []
-    questions = [q for d in directions if d.query is Modality.TEXT for q in d.questions]
+    typed = (d for d in directions if d.query is Modality.TEXT)
+    questions = list({q.id: q for d in typed for q in d.questions}.values())
     leaking = quoted(questions, inventory) if given.judged else questions
     if not leaking:
         return asked or SearchMode.HYBRID, []
@@ -276,6 +290,18 @@ def _mode(
         return asked, [f"{share}: with words, these figures flatter"]
     return SearchMode.DENSE, [
         f"{share}: words would find them trivially, so embeddings alone count"
+    ]
+
+
+def _seen(given: Labelled, tuned: frozenset[str]) -> list[str]:
+    """Whether the collection knows the queries already."""
+    every = given.every()
+    seen = sum(one.query.fingerprint in tuned for one in every)
+    if not seen:
+        return []
+    return [
+        f"{seen:,} of {len(every):,} queries were used to tune this collection: figures with them "
+        f"flatter; the slice '{TUNED}' shows the others"
     ]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from polyseek.core.adapting import NOTHING, Adapters
 from polyseek.core.artifacts import reporting
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import ProgressCallback
-from polyseek.core.tuning import Defaults, Tuning, outgrown
+from polyseek.core.tuning import Defaults, Origin, Tuning, outgrown
 from polyseek.core.types import Embeddings, Floats, Modality
 
 
@@ -27,23 +29,54 @@ class Tuner:
         self._adapters = adapters
         self._bank: Embeddings | None = None
 
-    def tune(self, texts: Sequence[str], progress: ProgressCallback | None) -> Tuning:
-        """Fit everything anew, with a bank of these queries or, without any, the usual one."""
+    def tune(
+        self,
+        texts: Sequence[str],
+        progress: ProgressCallback | None,
+        *,
+        pairs: str | Path | None = None,
+        queries: str | Path | None = None,
+    ) -> Tuning:
+        """Fit everything anew, with a bank of these queries or, without any, the usual one.
+
+        With `pairs`, what labelled queries know better is chosen by them.
+        """
         from polyseek.learn.tune import tune
 
         with reporting(progress), self._store.writing():
-            queries = self._embedded(texts)
+            bank = self._embedded(texts)
             tuning = tune(
-                self._store, bank=queries, texts=texts, defaults=self._defaults,
+                self._store, bank=bank, texts=texts, defaults=self._defaults,
                 adapters=self._adapters(), progress=progress,
             )  # fmt: skip
+            if pairs is not None:
+                from polyseek.api.labels import LabelledTuner
+
+                labels = LabelledTuner(
+                    store=self._store, encoder=self._encoder, defaults=self._defaults,
+                    adapters=self._adapters(), progress=progress,
+                )  # fmt: skip
+                tuning = labels.tune(tuning, pairs, queries=queries)
             self._store.optimize()
         self._bank = None  # the next segments are compared with this one
         return tuning
 
     def tune_again(self, progress: ProgressCallback | None) -> Tuning:
-        """The same with the bank of the last time."""
-        return self.tune(self._texts(), progress)
+        """The same with the bank of the last time; what labels have chosen stays."""
+        before = self._store.tuning
+        after = self.tune(self._texts(), progress)
+        if before is None or not before.fitted_queries:
+            return after
+        chosen = {p: c for p, c in before.calibrations.items() if c.origin is Origin.PAIRS}
+        kept = replace(
+            after,
+            calibrations={**after.calibrations, **chosen},
+            words=before.words,
+            fitted_queries=before.fitted_queries,
+        )
+        with self._store.writing():
+            self._store.save_tuning(kept)
+        return kept
 
     def outgrown(self) -> bool:
         """Whether the collection was tuned when it was much smaller."""

@@ -287,16 +287,25 @@ def tune(
         Path | None,
         typer.Option(metavar="FILE", help="Your own typical queries, one per line, at least 100."),
     ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|field:NAME|FILE", help="Labelled queries to choose by, as for eval."
+        ),
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The queries that ids in --pairs stand for.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit probabilities and hub corrections to a collection; no labels needed."""
+    """Fit probabilities and hub corrections to a collection; labels help but are not needed."""
     from polyseek import api
     from polyseek.cli import render
     from polyseek.cli.progress import progress_bar
 
-    opened = api.open(collection, create=False, resident=False)
+    opened = api.open(collection, create=False, resident=pairs is not None)
     with progress_bar() as progress:
-        found = opened.tune(bank=bank, progress=progress)
+        found = opened.tune(bank=bank, pairs=pairs, queries=queries, progress=progress)
     if as_json:
         _print_json(json.loads(found.to_json()))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -303,6 +304,21 @@ class Clip:
 
     mime: str
     data: bytes
+
+    def html(self, alt: str = "") -> str:
+        """An element that shows or plays it and needs no other file.
+
+        Args:
+            alt: What a picture is called, as HTML.
+        """
+        source = f"data:{self.mime};base64,{b64encode(self.data).decode()}"
+        match self.mime.partition("/")[0]:
+            case "audio":
+                return f'<audio controls preload="none" src="{source}"></audio>'
+            case "video":
+                return f'<video controls muted loop preload="metadata" src="{source}"></video>'
+            case _:
+                return f'<img loading="lazy" alt="{alt}" src="{source}">'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ class Inventory:
         records = {record.uri: record for record in store.records()}
         searchable = (AssetStatus.INDEXED, AssetStatus.PARTIAL)
         uris = [uri for uri, record in records.items() if record.status in searchable]
+        known = frozenset(uris)
         parts: dict[Item, list[Segment]] = defaultdict(list)
         for start in range(0, len(uris), _CHUNK):
             for batch in store.fetch(uris[start : start + _CHUNK]):
@@ -86,7 +87,7 @@ class Inventory:
                 names[name].append(entry.item)
         return cls(
             entries=entries,
-            unsearchable={uri: r for uri, r in records.items() if uri not in set(uris)},
+            unsearchable={uri: r for uri, r in records.items() if uri not in known},
             names=names,
         )
 
@@ -172,9 +173,10 @@ def _forms(name: str, beside: Path | None) -> Iterator[str]:
             yield "file://" + quote(path)
     yield plain
     yield name
-    file_name = PurePosixPath(plain).name
-    if file_name:
-        yield file_name
+    for spelled in (plain, unquote(plain)):  # formats without spaces write them as %20
+        file_name = PurePosixPath(spelled).name
+        if file_name:
+            yield file_name
 
 
 def _path_of(uri: str) -> str:

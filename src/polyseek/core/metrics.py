@@ -67,6 +67,8 @@ def ranked_gains(
 def first_ranks(gains: NDArray[np.floating]) -> Values:
     """``(q,)`` rank of the first relevant item in ranked gains ``(q, d)``; inf where none is."""
     relevant = gains > 0
+    if not gains.shape[1]:
+        return np.full(len(gains), np.inf)
     places: Values = np.where(relevant.any(axis=1), relevant.argmax(axis=1) + 1.0, np.inf)
     return places
 

@@ -6,6 +6,7 @@ fields. What these names stand for in a collection is `core.inventory`'s to say.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +46,11 @@ class LabelledQuery:
     def key(self) -> tuple[bool, str]:
         """What near-duplicates share: the words in their order, or the path."""
         return self.is_file, self.query if self.is_file else " ".join(words(self.query))
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits by which it is recognised later, without keeping what it says."""
+        return hashlib.blake2b(self.key[1].encode(errors="replace"), digest_size=4).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,9 @@ Pair: TypeAlias = "tuple[Modality, Modality]"
 
 FALSE_HITS = 0.1
 """Share of the queries without an answer that may find something in a modality all the same."""
+
+ALL_WORDS = 0.5
+"""Probability that a segment with every word of the query is relevant for that alone."""
 
 GROWTH = 1.5
 """A collection that has grown by this factor since it was tuned should be tuned again."""
@@ -56,6 +60,8 @@ class Calibration:
             irrelevant one reaches a high score by chance.
         match_probability: What the best hit must reach for the search to have found something:
             of the queries without an answer a share of `FALSE_HITS` gets there.
+        curve: Points ``(log-odds, better log-odds)`` of an increasing line that the result is
+            bent by, beyond its ends with slope 1; empty for none.
         origin: What it was fitted on.
     """
 
@@ -66,11 +72,14 @@ class Calibration:
     cohort_weight: float = 0.0
     size_weight: float = 0.0
     match_probability: float = 0.5
+    curve: Sequence[tuple[float, float]] = ()
     origin: Origin
 
     def __post_init__(self) -> None:
         if not self.slope > 0:
             raise ValueError(f"a calibration's slope must be positive, got {self.slope}")
+        if any(not (a[0] < b[0] and a[1] < b[1]) for a, b in pairwise(self.curve)):
+            raise ValueError(f"a calibration's curve must increase, got {self.curve}")
 
     def log_odds(
         self, corrected: Numbers, *, cohort: float | Numbers, rows: float | Numbers
@@ -88,7 +97,7 @@ class Calibration:
             + self.cohort_weight * cohort
             + self.size_weight * np.log(rows)
         )
-        return found
+        return _bent(found, self.curve) if self.curve else found
 
     def probability(
         self, corrected: Numbers, *, cohort: float | Numbers, rows: float | Numbers
@@ -103,22 +112,54 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WordEvidence:
+    """How much the words of a query add to the probability of a segment's embedding.
+
+    Attributes:
+        weight: Of a unit of BM25 in the logarithm of the odds, when all words are there.
+        share_power: How fast evidence fades with the share of the words that are there.
+    """
+
+    weight: float = 0.5
+    share_power: float = 2.0
+
+    def added(self, probabilities: Numbers, scores: Numbers, shares: Numbers) -> Numbers:
+        """``(n,)`` probabilities after what the words say; never lower.
+
+        Args:
+            probabilities: ``(n,)`` by the embeddings.
+            scores: ``(n,)`` BM25; 0 where there are no words.
+            shares: ``(n,)`` share of the query's words that are there.
+        """
+        odds = np.exp(np.minimum(self.weight * scores * shares**self.share_power, 50.0))
+        added = probabilities * odds / (1 - probabilities + probabilities * odds)
+        whole = np.where(shares == 1, ALL_WORDS, 0.0)
+        after: Numbers = 1 - (1 - added) * (1 - whole)
+        return np.where(scores > 0, after, probabilities)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
     """Everything fitted that a search applies; kept with the collection.
 
     Attributes:
         calibrations: By pair; a pair without one has no probability.
+        words: What the words of a query add.
         bank: The user's own bank of text queries; empty for the shipped one.
         fitted_assets: Number of assets by modality when it was fitted to the collection.
         adapted: By pair, which use of an adapter it was fitted to; a pair that is not there was
             not adapted.
+        fitted_queries: Fingerprints of the labelled queries it was fitted or chosen with: figures
+            that are measured with them flatter.
         notes: What was measured and refused while fitting, for people.
     """
 
     calibrations: Mapping[Pair, Calibration] = field(default_factory=dict)
+    words: WordEvidence = WordEvidence()
     bank: Sequence[str] = ()
     fitted_assets: Mapping[Modality, int] = field(default_factory=dict)
     adapted: Mapping[Pair, str] = field(default_factory=dict)
+    fitted_queries: Sequence[str] = ()
     notes: Sequence[str] = ()
 
     def key(self, pair: Pair) -> str:
@@ -133,11 +174,13 @@ class Tuning:
                     f"{query}-{target}": found.to_dict()
                     for (query, target), found in self.calibrations.items()
                 },
+                "words": asdict(self.words),
                 "bank": list(self.bank),
                 "fitted_assets": dict(self.fitted_assets),
                 "adapted": {
                     f"{query}-{target}": key for (query, target), key in self.adapted.items()
                 },
+                "fitted_queries": list(self.fitted_queries),
                 "notes": list(self.notes),
             },
             sort_keys=True,
@@ -157,9 +200,11 @@ class Tuning:
                     _pair(name): read_calibration(found)
                     for name, found in read["calibrations"].items()
                 },
+                words=WordEvidence(**read.get("words", {})),
                 bank=tuple(read["bank"]),
                 fitted_assets={Modality(name): n for name, n in read["fitted_assets"].items()},
                 adapted={_pair(name): key for name, key in read.get("adapted", {}).items()},
+                fitted_queries=tuple(read.get("fitted_queries", ())),
                 notes=tuple(read["notes"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -229,4 +274,14 @@ def _pair(name: str) -> Pair:
 
 def read_calibration(read: Mapping[str, Any]) -> Calibration:
     """What `Calibration.to_dict` made."""
-    return Calibration(**{**read, "origin": Origin(read["origin"])})
+    curve = tuple((float(x), float(y)) for x, y in read.get("curve", ()))
+    return Calibration(**{**read, "origin": Origin(read["origin"]), "curve": curve})
+
+
+def _bent(log_odds: Numbers, curve: Sequence[tuple[float, float]]) -> Numbers:
+    """Interpolated between the points of a curve, parallel to the diagonal beyond its ends."""
+    x, y = np.array(curve).T
+    inside = np.interp(log_odds, x, y)
+    beyond = np.minimum(log_odds - x[0], 0) + np.maximum(log_odds - x[-1], 0)
+    bent: Numbers = inside + beyond
+    return bent

@@ -21,7 +21,7 @@ TITLES = ("title", "titles", "headline", "subject")
 LABELS = ("label", "labels", "class", "category", "categories", "keywords", "tags")
 LANGUAGES = ("language", "lang")
 MIN_QUERIES = 20
-"""A source with fewer is only used when no other has as many."""
+"""A source with fewer, that also says nothing of most items, is only used when all are so."""
 
 MAX_CHARS = 500
 """Longer texts are no queries."""
@@ -73,7 +73,8 @@ def mine(inventory: Inventory, *, field: str | None = None) -> list[Mined]:
         sources = [s for s in _sources(entries, inventory, modality, field) if s.queries]
         if not sources:
             continue
-        enough = (source for source in sources if len(source.queries) >= MIN_QUERIES)
+        least = min(MIN_QUERIES, len(entries) / 2)
+        enough = (source for source in sources if len(source.queries) >= least)
         best = next(enough, max(sources, key=lambda source: len(source.queries)))
         others = [
             f"{s.source}: {len(s.queries):,}"

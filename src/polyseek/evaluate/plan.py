@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -87,12 +88,14 @@ class Planner:
         twins: Looks for near-duplicates of items.
         limit: Questions per direction; 0 for all. The same ones are drawn every time.
         field: A metadata field, or one of the pairs' own, to slice by.
+        tuned: Fingerprints of the queries that the collection was tuned with.
     """
 
     inventory: Inventory
     twins: Twins
     limit: int = 0
     field: str | None = None
+    tuned: frozenset[str] = frozenset()
 
     def of_mined(self, mined: Iterable[Mined]) -> list[Direction]:
         """Texts that were found in the collection, forth and back."""
@@ -126,14 +129,34 @@ class Planner:
         for (asked, target), queries in sorted(split.items()):
             forth = self._forth(queries, asked, target, source)
             found.append(forth)
-            if asked is Modality.TEXT and target is not Modality.TEXT:
-                found.append(self._back(forth, {}))
+            typed = [q for q in forth.questions if q.asked and not q.asked.is_file]
+            if typed and asked is Modality.TEXT and target is not Modality.TEXT:
+                found.append(self._back(replace(forth, questions=typed), {}))
         if len({entry.modality for entry in self.inventory.entries.values()}) > 1:
             found += [self._forth(q, asked, None, source) for asked, q in sorted(whole.items())]
         return found
 
     def _is(self, item: Item, modality: Modality) -> bool:
         return self.inventory.entries[item].modality is modality
+
+    def questions(self, judged: Sequence[Judged]) -> list[Question]:
+        """Labelled queries as questions; near-duplicates of their answers answer them too."""
+        twins = self.twins(item for one in judged for item in one.answers)
+        found = []
+        for one in judged:
+            entries = [self.inventory.entries[item] for item in one.answers]
+            first = next(iter(one.answers))
+            found.append(
+                Question(
+                    id=one.query.id,
+                    label=one.query.query,
+                    asked=one.query,
+                    answers=_with_twins(one, twins),
+                    group=_group(first, twins),
+                    slices=of_query(one.query, entries, field=self.field, tuned=self.tuned),
+                )
+            )
+        return found
 
     def _forth(
         self,
@@ -143,22 +166,9 @@ class Planner:
         source: str,
     ) -> Direction:
         chosen = [queries[i] for i in some(len(queries), self.limit)]
-        twins = self.twins(item for one in chosen for item in one.answers)
-        questions = []
-        for one in chosen:
-            entries = [self.inventory.entries[item] for item in one.answers]
-            first = next(iter(one.answers))
-            questions.append(
-                Question(
-                    id=one.query.id,
-                    label=one.query.query,
-                    asked=one.query,
-                    answers=_with_twins(one.answers, twins),
-                    group=_group(first, twins),
-                    slices=of_query(one.query, entries, self.field),
-                )
-            )
-        return Direction(query=asked, target=target, source=source, questions=questions)
+        return Direction(
+            query=asked, target=target, source=source, questions=self.questions(chosen)
+        )
 
     def _back(self, forth: Direction, texts: Mapping[str, Item]) -> Direction:
         """The answers ask for their texts: those in the collection, or, without, the queries."""
@@ -239,12 +249,16 @@ def _said(entry: Entry) -> Iterable[str]:
     yield from entry.texts
 
 
-def _with_twins(
-    answers: Mapping[Item, float], twins: Mapping[Item, frozenset[Item]]
-) -> Mapping[Item, float]:
-    found = dict(answers)
-    for item, gain in answers.items():
-        for other in twins.get(item, ()):
+def own_item(query: LabelledQuery) -> Item | None:
+    """The item that a query is, if its file is indexed."""
+    return (Path(query.query).as_uri(), "") if query.is_file else None
+
+
+def _with_twins(one: Judged, twins: Mapping[Item, frozenset[Item]]) -> Mapping[Item, float]:
+    """The answers and their near-duplicates, but not the query itself for looking like one."""
+    found = dict(one.answers)
+    for item, gain in one.answers.items():
+        for other in twins.get(item, frozenset()) - {own_item(one.query)}:
             found[other] = max(gain, found.get(other, 0))
     return found
 

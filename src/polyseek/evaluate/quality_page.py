@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -19,8 +18,17 @@ from polyseek.evaluate.subject import name_of
 Preview: TypeAlias = "Callable[[Hit], Clip | None]"
 
 WORST = 10
+MAX_CHARS = 200
+"""Of a text that is shown."""
+
 _BINS = (("first", 1), ("2-5", 5), ("6-10", 10), (f"11-{DEPTH}", DEPTH))
 _SHOWN = ("R@1", "R@10", "nDCG@10")
+_FACTS: Mapping[str, Callable[[Measured], str]] = {
+    "finds something": lambda one: f"{one.answered:.0%}",
+    "queries": lambda one: f"{len(one.outcomes):,} about {one.groups:,} assets",
+    "searched": lambda one: f"{one.searched:,} by {one.mode}",
+    "from": lambda one: one.source,
+}
 
 
 def page(run: Run, *, preview: Preview | None = None, comparison: Comparison | None = None) -> str:
@@ -64,20 +72,14 @@ def _rank(value: float) -> str:
 
 
 def _figures(run: Run) -> str:
-    rows: list[Mapping[str, Figure]] = []
-    for one in run.directions:
-        figures = one.figures()
-        rows.append(
-            {
-                "direction": one.name,
-                "queries": len(one.outcomes),
-                "assets": one.groups,
-                "searched": one.searched,
-                "by": one.mode,
-                **{name: estimate(name, figures[name]) for name in (*METRICS, MEDIAN)},
-                "something found": f"{one.answered:.0%}",
-            }
-        )
+    """One column per direction: figures are many, directions few."""
+    figures = {one.name: one.figures() for one in run.directions}
+    rows: list[Mapping[str, Figure]] = [
+        {"": name, **{one: estimate(name, found[name]) for one, found in figures.items()}}
+        for name in (*METRICS, MEDIAN)
+    ]
+    for label, value in _FACTS.items():
+        rows.append({"": label, **{one.name: value(one) for one in run.directions}})
     return table(rows)
 
 
@@ -132,8 +134,9 @@ def _worst(outcome: Outcome, direction: str, preview: Preview | None) -> str:
         shown.append(_thing(_hit(outcome.id, asked), "query", preview))
     shown.append(_thing(_hit(outcome.expected, target), f"right, {place}", preview, right=True))
     hits = outcome.hits or [_hit(uri, target) for uri in outcome.found]
-    for number, (hit, text) in enumerate(zip(hits, outcome.found, strict=True), 1):
-        shown.append(_thing(hit, f"{number}.", preview, text=text))
+    for number, (hit, name) in enumerate(zip(hits, outcome.found, strict=True), 1):
+        words = hit.text if hit.modality is Modality.TEXT else None
+        shown.append(_thing(hit, f"{number}.", preview, text=(words or name)[:MAX_CHARS]))
     return f"<h3>{clean(outcome.label)}</h3><div class=worst>{''.join(shown)}</div>"
 
 
@@ -150,20 +153,7 @@ def _thing(
     name = name_of(said) if "://" in said else said
     below = f"<figcaption>{clean(caption)} {clean(name)}</figcaption>"
     kind = " class=right" if right else ""
-    return f"<figure{kind}>{_media(clip)}{below}</figure>"
-
-
-def _media(clip: Clip | None) -> str:
-    if clip is None:
-        return ""
-    source = f"data:{clip.mime};base64,{b64encode(clip.data).decode()}"
-    match clip.mime.partition("/")[0]:
-        case "audio":
-            return f'<audio controls preload="none" src="{source}"></audio>'
-        case "video":
-            return f'<video controls muted loop preload="metadata" src="{source}"></video>'
-        case _:
-            return f'<img loading="lazy" alt="" src="{source}">'
+    return f"<figure{kind}>{clip.html() if clip else ''}{below}</figure>"
 
 
 def _compared(comparison: Comparison) -> str:

@@ -25,7 +25,7 @@ from polyseek.core.metrics import (
     recall_at,
     reciprocal_ranks,
 )
-from polyseek.evaluate.plan import Direction, Question, shown
+from polyseek.evaluate.plan import Direction, Question, own_item, shown
 from polyseek.evaluate.slices import grouped
 
 DEPTH = 100
@@ -313,9 +313,7 @@ def _figure(hit: Hit) -> tuple[float | None, ...]:
 
 def _without_itself(question: Question, hits: Sequence[Hit]) -> Sequence[Hit]:
     """A query that is an item of the collection finds itself: that is no answer."""
-    asked = question.item
-    if asked is None and question.asked is not None and question.asked.is_file:
-        asked = Path(question.asked.query).as_uri(), ""
+    asked = own_item(question.asked) if question.asked else question.item
     if asked is None or asked in question.answers:
         return hits
     return [hit for hit in hits if hit.item != asked]

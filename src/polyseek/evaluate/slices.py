@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -13,7 +13,7 @@ from polyseek.core.errors import ConfigError
 from polyseek.core.inventory import Entry
 from polyseek.core.pairs import LabelledQuery
 
-WORDS, LANGUAGE = "query words", "language"
+WORDS, LANGUAGE, TUNED = "query words", "language", "tuned with"
 LENGTHS = ((2, "1-2"), (5, "3-5"), (10, "6-10"), (20, "11-20"))
 LARGEST = 10
 """Values of a field that are shown; the rest are one slice."""
@@ -21,9 +21,24 @@ LARGEST = 10
 MISSING, REST = "(none)", "(others)"
 
 
-def of_query(query: LabelledQuery, answers: Sequence[Entry], field: str | None) -> dict[str, str]:
-    """Slices of a question that is a text or a file."""
+def of_query(
+    query: LabelledQuery,
+    answers: Sequence[Entry],
+    *,
+    field: str | None,
+    tuned: Collection[str] = (),
+) -> dict[str, str]:
+    """Slices of a question that is a text or a file.
+
+    Args:
+        query: The question.
+        answers: What answers it.
+        field: One of the pairs' fields, or of the collection's.
+        tuned: Fingerprints of the queries that the collection was tuned with.
+    """
     found = {}
+    if tuned:
+        found[TUNED] = "yes" if query.fingerprint in tuned else "no"
     if not query.is_file:
         count = len(query.query.split())
         found[WORDS] = next((name for most, name in LENGTHS if count <= most), "21+")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,12 @@ def separation(drawn: Examples) -> float:
         return 0.0
     above = float(order[drawn.relevant].sum()) - positive * (positive + 1) / 2
     return above / (positive * negative)
+
+
+def with_match(found: Calibration, drawn: Examples) -> Calibration:
+    """The same with the match probability that these examples ask for."""
+    best = drawn.probability(found)[drawn.rank == 0]
+    return replace(found, match_probability=match_probability(best, 1 - best))
 
 
 def match_probability(best: Numbers, weights: Numbers) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from polyseek.core.protocols import Store
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Calibration, Defaults, Origin, Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality, by_modality
-from polyseek.learn.calibration import Examples, examples, fit, match_probability, refit, separation
+from polyseek.learn.calibration import Examples, examples, fit, refit, separation, with_match
 from polyseek.learn.hub import hub_bias
 
 STRENGTHS = (0.25, 0.5, 0.75)
@@ -164,7 +164,7 @@ def fit_pair(
         )
     except ValueError as error:
         return Fitted(calibration=None, note=f"the shipped calibration stays: {error}")
-    found = _with_match(found, drawn)
+    found = with_match(found, drawn)
     return Fitted(
         calibration=found,
         note=f"hub correction {strength:g}, {positives} pseudo-positives, a match from "
@@ -215,11 +215,6 @@ def _examples(
         strength=strength,
         cohort=None if cohort is None else cohort_match(queries, cohort),
     )
-
-
-def _with_match(found: Calibration, drawn: Examples) -> Calibration:
-    best = drawn.probability(found)[drawn.rank == 0]
-    return replace(found, match_probability=match_probability(best, 1 - best))
 
 
 def _pseudo_queries(queries: Floats, rows: Floats) -> Floats:

@@ -8,7 +8,15 @@ import numpy as np
 
 from polyseek.core.adapting import NOTHING, Adapters
 from polyseek.core.hits import Candidates, HubCorrection
-from polyseek.core.tuning import Calibration, Defaults, Numbers, Pair, Tuning, cohort_match
+from polyseek.core.tuning import (
+    Calibration,
+    Defaults,
+    Numbers,
+    Pair,
+    Tuning,
+    WordEvidence,
+    cohort_match,
+)
 from polyseek.core.types import Floats
 
 
@@ -25,6 +33,11 @@ class Calibrator:
     defaults: Defaults | None = None
     tuning: Tuning | None = None
     adapters: Adapters = field(default_factory=Adapters)
+
+    @property
+    def words(self) -> WordEvidence:
+        """How much the words of a query add."""
+        return self.tuning.words if self.tuning else WordEvidence()
 
     def calibration(self, pair: Pair) -> Calibration | None:
         """The collection's own, else the shipped one, else None.

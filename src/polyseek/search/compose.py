@@ -71,7 +71,9 @@ def pool(
         by_vectors = calibrator.probabilities(
             pair, vector, Candidates(hits=scored[-1], tier="", rows=rows)
         )
-        found.append(None if by_vectors is None else add_evidence(by_vectors, scored[-1]))
+        found.append(
+            None if by_vectors is None else add_evidence(by_vectors, scored[-1], calibrator.words)
+        )
     known = [p for p in found if p is not None]
     if len(known) == len(found):
         evidence = np.stack([log_odds(p) for p in known])

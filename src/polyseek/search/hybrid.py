@@ -24,19 +24,10 @@ from polyseek.core.filters import And, Filter, Not, Words
 from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, Terms
 from polyseek.core.protocols import StoreReader
 from polyseek.core.retriever import SearchMode
-from polyseek.core.tuning import Numbers
+from polyseek.core.tuning import Numbers, WordEvidence
 from polyseek.core.types import Modality
 from polyseek.core.words import TextQuery, read_text_query
 from polyseek.search.fuse import reciprocal_rank
-
-WEIGHT = 0.5
-"""Of a unit of BM25 in the logarithm of the odds, when all words are there."""
-
-SHARE_POWER = 2
-"""How fast evidence fades with the share of the words that are there; benchmarks/hybrid.py."""
-
-ALL_WORDS = 0.5
-"""Probability that a segment with every word of the query is relevant for that alone."""
 
 DEPTH = 300
 """Segments looked at by their words: more than by their vectors, which all segments have."""
@@ -77,7 +68,12 @@ class WordSearch:
         return replace(near, hits=[*known, *by_id.values()])
 
     def reorder(
-        self, hits: Sequence[Hit], probabilities: Numbers | None, *, near: int
+        self,
+        hits: Sequence[Hit],
+        probabilities: Numbers | None,
+        *,
+        near: int,
+        evidence: WordEvidence,
     ) -> tuple[Sequence[Hit], Numbers | None]:
         """Hits with their probabilities, best first, after what the words say.
 
@@ -85,12 +81,13 @@ class WordSearch:
             hits: As `candidates` gives them.
             probabilities: By their vectors; None where nothing is calibrated.
             near: How many of the hits were found by their vectors, best first.
+            evidence: How much words add.
         """
         if not self.terms or self.alone:
             return hits, None if self.alone else probabilities
         if probabilities is None:
             return _by_rank(hits, near), None
-        after = add_evidence(probabilities, hits)
+        after = add_evidence(probabilities, hits, evidence)
         order = np.argsort(-after, kind="stable")
         return [hits[i] for i in order.tolist()], after[order]
 
@@ -146,20 +143,17 @@ def read_all_words(
     return [replace(words, condition=condition) for words in read]
 
 
-def add_evidence(probabilities: Numbers, hits: Sequence[Hit]) -> Numbers:
+def add_evidence(probabilities: Numbers, hits: Sequence[Hit], evidence: WordEvidence) -> Numbers:
     """``(n,)`` probabilities after what each hit's words say; never lower.
 
     Args:
         probabilities: ``(n,)`` by their vectors.
         hits: n hits.
+        evidence: How much words add.
     """
     scores = np.array([hit.text_score or 0.0 for hit in hits])
     shares = np.array([hit.text_share or 0.0 for hit in hits])
-    odds = np.exp(np.minimum(WEIGHT * scores * shares**SHARE_POWER, 50.0))
-    added = probabilities * odds / (1 - probabilities + probabilities * odds)
-    whole = np.where(shares == 1, ALL_WORDS, 0.0)
-    after: Numbers = 1 - (1 - added) * (1 - whole)
-    return np.where(scores > 0, after, probabilities)
+    return evidence.added(probabilities, scores, shares)
 
 
 def _by_rank(hits: Sequence[Hit], near: int) -> list[Hit]:

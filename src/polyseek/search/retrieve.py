@@ -139,7 +139,9 @@ def _retrieve(
         wanted *= 4
     candidates = words.candidates(store, request, near)
     probabilities = calibrator.probabilities(pair, vector, candidates)
-    hits, probabilities = words.reorder(candidates.hits, probabilities, near=len(near.hits))
+    hits, probabilities = words.reorder(
+        candidates.hits, probabilities, near=len(near.hits), evidence=calibrator.words
+    )
     calibration = calibrator.calibration(pair)
     found = Ranking(
         hits=hits,

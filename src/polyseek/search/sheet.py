@@ -77,16 +77,10 @@ def _card(hit: Hit, clip: Clip | None) -> str:
 def _body(hit: Hit, clip: Clip | None, name: str) -> str:
     if clip is None:
         return f"<blockquote>{_escape(hit.text or '')}</blockquote>"
+    if not clip.mime.startswith("image") or not (hit.account and hit.account.where):
+        return clip.html(name)
     source = f"data:{clip.mime};base64,{b64encode(clip.data).decode()}"
-    match clip.mime.split("/")[0]:
-        case "audio":
-            return f'<audio controls preload="none" src="{source}"></audio>'
-        case "video":
-            return f'<video controls muted loop preload="metadata" src="{source}"></video>'
-        case _ if hit.account and hit.account.where:
-            return _heat(hit.account.where, clip, source, name)
-        case _:
-            return f'<img loading="lazy" alt="{name}" src="{source}">'
+    return _heat(hit.account.where, clip, source, name)
 
 
 def _heat(where: Sequence[Sequence[float]], clip: Clip, source: str, name: str) -> str:

@@ -1,0 +1,217 @@
+"""Evaluation and tuning with labels over a real store: what a user types in Python."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import polyseek
+from polyseek.api import opening
+from polyseek.core import errors
+from polyseek.evaluate.compare import compare
+from polyseek.testing import FakeEncoder
+
+COLOURS = ("red", "green", "blue", "yellow", "white", "black")
+
+
+@pytest.fixture(autouse=True)
+def fake_encoder(monkeypatch):
+    monkeypatch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Six pictures with captions, a copy of one, a text and a broken file."""
+    root = tmp_path_factory.mktemp("made")
+    folder = root / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for colour in COLOURS:
+        Image.new("RGB", (32, 24), colour).save(folder / f"{colour}.png")
+    noise = rng.integers(0, 20, (24, 32, 3), dtype=np.uint8)
+    Image.fromarray(np.asarray(Image.new("RGB", (32, 24), "red")) ^ noise).save(
+        folder / "burst.png"
+    )
+    (folder / "note.txt").write_text("A red car on the road.")
+    (folder / "broken.png").write_bytes(b"x")
+    table = root / "captions.csv"
+    lines = [f"{c}.png,a {c} wall in the sun,{i}" for i, c in enumerate(COLOURS)]
+    table.write_text("path,caption,year\n" + "\n".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
+        polyseek.open(root / "c.polyseek").add(folder, metadata=table, workers=1)
+    return root
+
+
+@pytest.fixture
+def collection(made):
+    return polyseek.open(made / "c.polyseek")
+
+
+def pairs(tmp_path, text, name="pairs.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def names(run):
+    return [direction.name for direction in run.directions]
+
+
+def test_mined_captions_measure_embeddings_in_both_directions(collection):
+    run = collection.evaluate()
+    assert names(run) == ["text -> image", "image -> text"]
+    forth, back = run.directions
+    assert forth.mode == "dense"
+    assert forth.source == "field 'caption'"
+    assert forth.figures()["R@1"].value == 1
+    assert forth.searched == 7
+    assert back.searched == 6
+    assert back.figures()["R@1"].value == 1
+    assert any("embeddings alone count" in note for note in run.notes)
+    assert any("are few" in note for note in run.notes)
+
+
+def test_a_near_copy_of_the_answer_is_no_mistake(collection):
+    red = next(o for o in collection.evaluate()["text -> image"].outcomes if "red" in o.label)
+    assert red.rank == 1
+    assert {uri.rpartition("/")[2] for uri in red.found[:2]} == {"red.png", "burst.png"}
+    assert red.ndcg == pytest.approx(1)
+
+
+def test_labels_of_a_file_go_by_words_too_unless_they_are_quoted(collection, tmp_path):
+    table = pairs(tmp_path, "query,path,topic\nred thing,red.png,a\nred car please,note.txt,b\n")
+    run = collection.evaluate(table, slice_by="topic")
+    assert names(run) == ["text -> image", "image -> text", "text -> text", "text -> everything"]
+    assert {d.name: d.mode for d in run.directions}["text -> image"] == "hybrid"
+    quoted = pairs(tmp_path, "query,path\na red wall in the sun,red.png\nblue thing,blue.png\n")
+    run = collection.evaluate(quoted)
+    assert run["text -> image"].mode == "dense"
+    assert any(note.startswith("1 of ") for note in run.notes)
+    run = collection.evaluate(quoted, mode="hybrid")
+    assert run["text -> image"].mode == "hybrid"
+    assert any("these figures flatter" in note for note in run.notes)
+
+
+def test_pictures_ask_and_never_find_themselves(collection, made, tmp_path):
+    asked = made / "photos" / "red.png"
+    run = collection.evaluate(pairs(tmp_path, f"query,path\n{asked},burst.png\n"))
+    assert names(run)[0] == "image -> image"
+    assert run["image -> image"].outcomes[0].rank == 1
+
+
+def test_what_cannot_be_used_is_said(collection, tmp_path):
+    table = (
+        "qid,query,path,rel\n1,red,red.png,1\n2,lost,nobody.png,1\n3,failed,broken.png,1\n"
+        "4,none,red.png,0\n5,,red.png,1\n"
+    )
+    run = collection.evaluate(pairs(tmp_path, table))
+    text = "\n".join(run.notes)
+    assert len(run["text -> image"].outcomes) == 1
+    assert "1 rows without a query or an asset" in text
+    assert "not in the collection (e.g. nobody.png)" in text
+    assert "nothing answers them (e.g. 'none')" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"pairs": "missing.csv"}, "missing.csv: cannot be read"),
+        ({"pairs": "field:nope"}, "--pairs field:nope: no asset has a text in this field"),
+        ({"slice_by": "nope"}, "--slice nope: no such field; known: .*caption"),
+        ({"mode": "fast"}, "unknown mode 'fast'"),
+    ],
+)
+def test_wrong_options(collection, given, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        collection.evaluate(**given)
+
+
+def test_pairs_that_nothing_answers(collection, tmp_path):
+    table = pairs(tmp_path, "query,path\ndog,nobody.png\n")
+    with pytest.raises(errors.ConfigError, match=r"nothing in the collection answers.*nobody\.png"):
+        collection.evaluate(table)
+
+
+def test_an_empty_collection(tmp_path):
+    with pytest.raises(errors.ConfigError, match="nothing is indexed yet"):
+        polyseek.open(tmp_path / "empty.polyseek").evaluate()
+
+
+def test_the_same_run_twice_is_the_same(collection):
+    first, second = collection.evaluate(slice_by="year"), collection.evaluate(slice_by="year")
+    assert [d.outcomes for d in first.directions] == [d.outcomes for d in second.directions]
+    assert compare(first, second).passed
+    assert json.loads(json.dumps(first.to_dict()))["directions"][0]["questions"] == 6
+    assert {o.slices["year"] for o in first["text -> image"].outcomes} == set("012345")
+
+
+def test_a_limit(collection):
+    assert len(collection.evaluate(limit=2)["text -> image"].outcomes) == 2
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Three hundred pictures in shades, each with a query that names its colours."""
+    root = tmp_path_factory.mktemp("many")
+    folder = root / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(300):
+        first, second = rng.choice(len(COLOURS), 2, replace=False)
+        picture = np.zeros((16, 16, 3), np.uint8)
+        for half, colour in ((slice(0, 8), first), (slice(8, 16), second)):
+            picture[half] = Image.new("RGB", (1, 1), COLOURS[colour]).getpixel((0, 0))
+        picture ^= rng.integers(0, 90, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"{i}.png")
+        lines.append(f"number{i} {COLOURS[first]} {COLOURS[second]},{i}.png")
+    (root / "pairs.csv").write_text("query,path\n" + "\n".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
+        opened = polyseek.open(root / "c.polyseek")
+        opened.add(folder, workers=1)
+    return root
+
+
+@pytest.mark.slow
+def test_tuning_with_labels_and_what_it_was_tuned_with(many):
+    opened = polyseek.open(many / "c.polyseek")
+    before = opened.tune()
+    after = opened.tune(pairs=many / "pairs.csv")
+    assert len(after.notes) > len(before.notes)
+    assert any(note.startswith("text -> image, with labels:") for note in after.notes)
+    assert any(note.startswith("words:") for note in after.notes)
+    assert 0.5 < len(after.fitted_queries) / 300 < 0.9
+    run = opened.evaluate(many / "pairs.csv")
+    assert any("were used to tune this collection" in note for note in run.notes)
+    parts = {p.value: p.questions for p in run["text -> image"].slices() if p.name == "tuned with"}
+    assert parts["yes"] == len(after.fitted_queries)
+    again = opened._tuner.tune_again(None)
+    assert again.fitted_queries == after.fitted_queries
+    assert again.words == after.words
+
+
+@pytest.mark.slow
+def test_five_pairs_tune_nothing(many, tmp_path):
+    opened = polyseek.open(many / "c.polyseek")
+    five = pairs(tmp_path, "".join((many / "pairs.csv").read_text().splitlines(keepends=True)[:6]))
+    before, after = opened.tune(), opened.tune(pairs=five)
+    assert after.calibrations == before.calibrations
+    assert any("5 labelled queries, at least 200 are needed" in note for note in after.notes)
+
+
+def test_by_words_alone_a_query_without_words_finds_nothing(collection, tmp_path):
+    table = pairs(tmp_path, "query,path\n!!!,red.png\nred thing,red.png\n")
+    run = collection.evaluate(table, mode="text")
+    ranks = {o.label: o.rank for o in run["text -> image"].outcomes}
+    assert ranks["red thing"] == 1
+    assert np.isinf(ranks["!!!"])
+
+
+def test_a_text_file_may_ask(collection, made, tmp_path):
+    (tmp_path / "asked.txt").write_text("something blue")
+    run = collection.evaluate(pairs(tmp_path, "query,path\nasked.txt,blue.png\n"))
+    assert "image -> text" not in names(run)
+    assert run["text -> image"].outcomes[0].rank == 1
