@@ -3,9 +3,9 @@
     python benchmarks/glossary.py --data PHOTOS --cache FOLDER --out RESULTS.json
 
 PHOTOS has photographs with captions; FOLDER the cache of ``benchmarks/adapters.py``, where their
-embeddings are. Words of the captions are replaced by made-up ones that a glossary explains. Controls:
-the same glossary with the expansions of other terms (random words), and unchanged captions with
-synonyms and with random words, where a glossary can only spoil.
+embeddings are. Words of the captions are replaced by made-up ones that a glossary explains.
+Controls: the same glossary with random words as expansions, and unchanged captions with synonyms
+and with random words, where a glossary can only spoil.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ from polyseek.encode.mini import MiniEncoder, load
 from polyseek.encode.mini_defaults import defaults
 from polyseek.ingest.decoders.image import flatten
 from polyseek.learn.hub import hub_bias
-from polyseek.search.pipeline import embed, search
+from polyseek.search.embed import embed
+from polyseek.search.pipeline import search
 from polyseek.search.rerankers import patches
 from polyseek.store.lance import LanceStore
 

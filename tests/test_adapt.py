@@ -102,7 +102,8 @@ def test_words_of_a_collection_are_learned_and_nothing_is_read_again(memory, pai
     report = memory.adapt(pairs)
     trial = next(t for t in report.trials if t.pair == (TEXT, IMAGE))
     assert report.name == "text-image-1"
-    assert trial.installed and trial.verdict.better
+    assert trial.installed
+    assert trial.verdict.better
     assert trial.verdict.gain.low > 0
     hits = found(memory, "azure azure")[1]
     assert all(int(hit.uri[-6:-4]) % 6 == 2 for hit in list(hits)[:8])
@@ -121,7 +122,8 @@ def test_strength_goes_back_to_the_unadapted_search(memory, pairs):
     assert same.hits[0].probability is not None
     # Calibrations and biases were fitted to another strength: absent, not wrong.
     other = found(memory, "azure", strength=use.strength / 2)[1]
-    assert other.hits[0].probability is None and other.hits[0].hub_bias is None
+    assert other.hits[0].probability is None
+    assert other.hits[0].hub_bias is None
     with pytest.raises(ConfigError, match="expected 0 .* to 1"):
         memory.search("azure", strength=1.5)
 
@@ -136,13 +138,15 @@ def test_versions_are_listed_used_and_removed(memory, pairs):
     versions.use("text-image-1", strength=0.5)
     assert versions.in_use[TEXT, IMAGE].key == "text-image-1@0.5"
     versions.remove("text-image-1")
-    assert len(versions) == 1 and (TEXT, IMAGE) not in versions.in_use
+    assert len(versions) == 1
+    assert (TEXT, IMAGE) not in versions.in_use
     assert [h.uri for h in found(memory, "azure")[1]] == before
     with pytest.raises(ConfigError, match="no adapter 'text-image-1'.*it has text-image-2"):
         versions.use("text-image-1")
     versions.use("text-image-2")
     versions.off()
-    assert not versions.in_use and len(versions) == 1
+    assert not versions.in_use
+    assert len(versions) == 1
 
 
 def test_pairs_that_do_not_help_are_refused_unless_forced(memory, tmp_path):
@@ -152,7 +156,8 @@ def test_pairs_that_do_not_help_are_refused_unless_forced(memory, tmp_path):
         tmp_path / "s.csv", [(n, text) for n, (_, text) in zip(names, rows, strict=True)]
     )
     report = memory.adapt(shuffled)
-    assert report.name is None and not len(memory.adapters)
+    assert report.name is None
+    assert not len(memory.adapters)
     assert not any(trial.verdict.better for trial in report.trials)
     assert memory.adapt(shuffled, force=True).name == "text-image-1"
 
@@ -160,7 +165,8 @@ def test_pairs_that_do_not_help_are_refused_unless_forced(memory, tmp_path):
 def test_measuring_alone_changes_nothing(memory, pairs):
     report = memory.adapt(pairs, install=False)
     assert any(trial.verdict.better for trial in report.trials)
-    assert report.name is None and not len(memory.adapters)
+    assert report.name is None
+    assert not len(memory.adapters)
 
 
 def test_a_collection_teaches_itself_by_its_captions(memory):

@@ -79,6 +79,14 @@ class Task:
         found: Floats = placed @ self.gallery.T
         return found
 
+    def competitors(self, held_out: Flags) -> Rows:
+        """Items that held-out queries compete for: their own and those that are in no pair.
+
+        A map draws all queries towards what it was fitted on: those items would judge it unfairly.
+        """
+        own = np.flatnonzero(self.relevant[self.queries_of(held_out)].any(axis=0))
+        return np.concatenate([own, np.arange(len(self.targets), len(self.gallery))])
+
     def query_groups(self) -> Rows:
         """``(q,)`` group of each query."""
         found: Rows = np.zeros(len(self.features), np.int64)
@@ -102,19 +110,19 @@ def fit(rung: Rung, task: Task, training: Flags) -> Fitted:
     groups = np.unique(task.pairs.groups[training], return_inverse=True)[1].reshape(-1)
     inner = training.copy()
     inner[training] = folds_of(groups, INNER_FOLDS) > 0
-    asked = task.queries_of(training & ~inner)
-    setting, strength = _pick(rung, task, inner, asked)
+    setting, strength = _pick(rung, task, inner, training & ~inner)
     found = next(iter(rung.path(task.examples(training), setting)))
     return Fitted(rung=rung, map=found, setting=setting, strength=strength)
 
 
-def _pick(rung: Rung, task: Task, inner: Flags, asked: Rows) -> tuple[int, float]:
+def _pick(rung: Rung, task: Task, inner: Flags, held_out: Flags) -> tuple[int, float]:
     """The setting and the strength with the highest mean reciprocal rank."""
-    unadapted, relevant = task.unadapted[asked], task.relevant[asked]
-    before = unadapted @ task.gallery.T
+    asked, items = task.queries_of(held_out), task.competitors(held_out)
+    unadapted, gallery = task.unadapted[asked], task.gallery[items]
+    relevant, before = task.relevant[np.ix_(asked, items)], unadapted @ gallery.T
     best, picked = -1.0, (0, STRENGTHS[0])
     for i, found in enumerate(rung.path(task.examples(inner))):
-        after = found(task.features[asked], unadapted) @ task.gallery.T
+        after = found(task.features[asked], unadapted) @ gallery.T
         for strength in STRENGTHS:
             scores = (1 - strength) * before + strength * after
             value = float(reciprocal_ranks(ranks(scores, relevant)).mean())

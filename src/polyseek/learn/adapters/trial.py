@@ -21,7 +21,7 @@ from polyseek.core.tuning import Calibration, Defaults, Origin, cohort_match
 from polyseek.core.types import Floats
 from polyseek.learn.adapters.closed_form import Cca, Ridge, Rung
 from polyseek.learn.adapters.ladder import Fitted, Task, fit
-from polyseek.learn.adapters.pairs import Rows, folds_of
+from polyseek.learn.adapters.pairs import Flags, Rows, folds_of
 from polyseek.learn.adapters.residual import Residual
 from polyseek.learn.calibration import examples, match_probability, refit
 from polyseek.learn.calibration import fit as fit_calibration
@@ -63,7 +63,7 @@ class Verdict:
         after: The rung that was chosen, or the best that was tried.
         groups: ``(q,)`` queries that stand or fall together.
         gain: Of the mean reciprocal rank, with `CONFIDENCE`.
-        gallery: Number of items searched.
+        gallery: Number of items that queries competed for, on average.
         tried: Mean reciprocal rank by rung.
     """
 
@@ -110,9 +110,7 @@ def climb(task: Task, *, tried: Callable[[str], None] | None = None) -> Verdict:
         task: What to fit.
         tried: Called with the name of every rung that is begun.
     """
-    before = Judged(
-        rung="none", placed=task.unadapted, ranks=ranks(task.scores(task.unadapted), task.relevant)
-    )
+    before = Judged(rung="none", placed=task.unadapted, ranks=held_out_ranks(task, task.unadapted))
     groups, current, best = task.query_groups(), before, None
     values = {before.rung: float(reciprocal_ranks(before.ranks).mean())}
     everything = np.ones(len(task.pairs.links), bool)
@@ -132,7 +130,7 @@ def climb(task: Task, *, tried: Callable[[str], None] | None = None) -> Verdict:
         after=best,
         groups=groups,
         gain=gain(before.ranks, best.ranks, groups),
-        gallery=len(task.gallery),
+        gallery=round(float(np.mean([len(task.competitors(f)) for f in _folds(task)]))),
         tried=values,
     )
 
@@ -144,20 +142,32 @@ LADDER: tuple[Rung, ...] = (Ridge(), Cca(), Residual())
 def cross_fitted(rung: Rung, task: Task) -> Judged:
     """Every query where a map puts it that was fitted without its group."""
     started = perf_counter()
-    folds = folds_of(task.pairs.groups, FOLDS, seed=1)
     placed = task.unadapted.copy()
-    for fold in range(FOLDS):
-        held_out = folds == fold
-        if not held_out.any():
-            continue
+    for held_out in _folds(task):
         found, rows = fit(rung, task, ~held_out), task.queries_of(held_out)
         placed[rows] = found.place(task.features[rows], task.unadapted[rows])
     return Judged(
         rung=rung.name,
         placed=placed,
-        ranks=ranks(task.scores(placed), task.relevant),
+        ranks=held_out_ranks(task, placed),
         seconds=perf_counter() - started,
     )
+
+
+def held_out_ranks(task: Task, placed: Floats) -> Values:
+    """``(q,)`` rank of each query's best answer among what it competes with while held out."""
+    found = np.zeros(len(placed))
+    for held_out in _folds(task):
+        rows, items = task.queries_of(held_out), task.competitors(held_out)
+        scores = placed[rows] @ task.gallery[items].T
+        found[rows] = ranks(scores, task.relevant[np.ix_(rows, items)])
+    return found
+
+
+def _folds(task: Task) -> list[Flags]:
+    """Which links are held out together."""
+    folds = folds_of(task.pairs.groups, FOLDS, seed=1)
+    return [folds == fold for fold in range(FOLDS)]
 
 
 def better(before: Values, after: Values, groups: Rows) -> bool:
