@@ -123,10 +123,12 @@ def linked(data: Data, photos: NDArray[np.int64]) -> Linked:
     )
 
 
-def task_of(pairs: Linked) -> Task:
-    """Among themselves."""
+def task_of(pairs: Linked, others: Floats | None = None) -> Task:
+    """Among themselves, and the items of a collection that are in no pair."""
     dim = pairs.second.found.compared(pairs.pair).shape[1]
-    return Task(pairs=pairs, distractors=np.zeros((0, dim), np.float32))
+    return Task(
+        pairs=pairs, distractors=np.zeros((0, dim), np.float32) if others is None else others
+    )
 
 
 def measure(data: Data, query: Modality, place: Place, bank: Embeddings) -> dict[str, Any]:
@@ -176,8 +178,12 @@ def curve(adapt: Data, dev: Data, query: Modality, sizes: list[int]) -> dict[str
     order = np.random.default_rng(0).permutation(len(adapt.images))
     for size in sizes:
         pairs = linked(adapt, np.sort(order[:size]))
+        rest = order[size:]
+        if query is IMAGE:
+            rest = np.flatnonzero(np.isin(adapt.owner, rest))
+        others = adapt.sides(query)[1].take(rest).shared
         started, cpu = time.perf_counter(), time.process_time()
-        verdict = climb(task_of(pairs if query is TEXT else pairs.reversed()))
+        verdict = climb(task_of(pairs if query is TEXT else pairs.reversed(), others))
         spent = {
             "seconds": round(time.perf_counter() - started, 1),
             "CPU seconds": round(time.process_time() - cpu, 1),
