@@ -179,7 +179,7 @@ def _figures(direction: Mapping[str, Any]) -> Table:
 
 def _interval(values: Iterable[float]) -> str:
     mean, low, high = (100 * value for value in values)
-    return f"{mean:.1f} ({low:.1f} - {high:.1f})"
+    return f"{mean:.1f} ({low:.0f}-{high:.0f})"
 
 
 def _outcome(direction: Mapping[str, Any], *, dry_run: bool) -> str:
