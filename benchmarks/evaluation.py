@@ -212,8 +212,11 @@ def words(dev: Path, dev_rows: Rows, adapt: Path, rows: Rows, work: Path) -> dic
     tuning = polyseek.open(adapt).tune(pairs=pairs)
     before = replace(tuning, words=WordEvidence())
     return {
-        "before": searched(with_tuning(dev, before), dev_rows, "hybrid"),
-        "after": searched(with_tuning(dev, tuning), dev_rows, "hybrid"),
+        "as shipped": searched(with_tuning(dev, None), dev_rows, "hybrid"),
+        "calibration by labels, words as shipped": searched(
+            with_tuning(dev, before), dev_rows, "hybrid"
+        ),
+        "both by labels": searched(with_tuning(dev, tuning), dev_rows, "hybrid"),
         "note": next(note for note in tuning.notes if note.startswith("words:")),
     }
 

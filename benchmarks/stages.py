@@ -324,8 +324,8 @@ def main() -> None:
         "diverse .5": (replace(plain, diversify=Diversify(diverse=0.5)), {}),
     }
     second: dict[str, tuple[Retriever, Mapping[str, Reranker]]] = {
-        "shared": (replace(plain, refine=Refine(shared=1.0)), {}),
-        "reciprocal .3": (replace(plain, refine=Refine(reciprocal=0.3)), {}),
+        "shared": (replace(plain, refine=Refine(shared=1.0, reciprocal=0.0)), {}),
+        "reciprocal .3": (replace(plain, refine=Refine(shared=0.0, reciprocal=0.3)), {}),
         "shared + reciprocal .3": (replace(plain, refine=Refine(shared=1.0, reciprocal=0.3)), {}),
     }
     result: dict[str, Any] = {"photos": len(rows)}

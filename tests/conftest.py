@@ -4,6 +4,8 @@ import pytest
 
 from polyseek.core.config import Settings
 
+pytest_plugins = ["s3_fixtures"]
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):

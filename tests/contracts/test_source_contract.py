@@ -1,5 +1,9 @@
+import pytest
+
 from polyseek.ingest.sources.files import FileSource, local_path
+from polyseek.ingest.sources.objects import ObjectSource
 from polyseek.testing.source import SourceConformance
+from s3_fixtures import put
 
 
 class TestFolder(SourceConformance):
@@ -15,4 +19,24 @@ class TestFolder(SourceConformance):
     def change(self, source, asset):
         with local_path(asset.uri).open("ab") as file:
             file.write(b"more")
+        return True
+
+
+@pytest.mark.s3
+class TestBucket(SourceConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self, s3, bucket):
+        self.bucket = bucket
+
+    def make_source(self, tmp_path):
+        root = f"{self.bucket}/a prefix"
+        put(f"{root}/photo.jpg", b"\x00\x01\xff" * 50)
+        put(f"{root}/photo.jpg.json", b'{"title": "beside"}')
+        put(f"{root}/sub/it's 50% größe #1?.txt", b"text")
+        put(f"{root}/sub/empty", b"")
+        put(f"{self.bucket}/elsewhere.txt", b"not below")
+        return ObjectSource(root)
+
+    def change(self, source, asset):
+        put(f"{self.bucket}/a prefix/{asset.path}", b"other content")
         return True

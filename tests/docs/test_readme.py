@@ -17,13 +17,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands():
-    """Every `polyseek ...` line of a console block, without the comment and the pipe."""
+    """Every `polyseek ...` line of a console block, without comment, pipe and redirection."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for block in re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL):
             for line in block.splitlines():
                 if line.startswith("$ polyseek "):
-                    yield line[2:].split("  #")[0].split(" | ")[0].strip()
+                    yield re.split("  #| [|>] ", line[2:])[0].strip()
 
 
 @pytest.mark.parametrize("line", sorted(set(commands())))

@@ -29,7 +29,7 @@ def folder(tmp_path):
     return root
 
 
-def start(folder, *, seconds_each=0.0, commit_every=512):
+def start(folder, *flags, seconds_each=0.0, commit_every=512):
     environment = {
         **os.environ,
         "FAKE_ENCODER_SECONDS": str(seconds_each),
@@ -40,7 +40,16 @@ def start(folder, *, seconds_each=0.0, commit_every=512):
         f"import runpy; sys.argv[0] = 'polyseek'; runpy.run_path({str(DRIVER)!r}, "
         "run_name='__main__')"
     )
-    words = ["index", str(folder), "-c", str(folder.parent / "c"), "--workers", "1", "--json"]
+    words = [
+        "index",
+        str(folder),
+        "-c",
+        str(folder.parent / "c"),
+        "--workers",
+        "1",
+        "--json",
+        *flags,
+    ]
     return subprocess.Popen(
         [sys.executable, "-c", code, *words],
         env=environment,
@@ -131,3 +140,14 @@ def test_a_reader_sees_what_a_writer_commits(folder):
     finish(start(folder))
     assert store.version > before
     assert sum(store.counts().values()) == FILES + 1
+
+
+def test_ctrl_c_ends_the_watching_of_a_folder(folder):
+    process = start(folder, "--watch")
+    assert json.loads(process.stdout.readline())["added"] == FILES
+    (folder / "new.txt").write_text("One more.")
+    assert json.loads(process.stdout.readline())["added"] == 1
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert (code, out, err) == (exits.OK, "", "")
+    assert rows(folder)[0] == {"indexed": FILES + 1}

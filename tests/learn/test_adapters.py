@@ -173,11 +173,13 @@ def test_strength_goes_from_unadapted_to_adapted():
     adapter = Adapter(name="a", encoder="e", directions={(TEXT, IMAGE): direction})
     active = Adapters({(TEXT, IMAGE): Use(adapter="a", strength=0.75)}, {"a": adapter})
     queries = linked.first.embeddings
-    assert active.at(0).move(TEXT, queries) is queries
+    unmoved = active.at(0).move(TEXT, active.move(TEXT, queries))
+    assert unmoved.compared((TEXT, IMAGE)) is queries.shared
     assert active.at(0).key((TEXT, IMAGE)) == "" != active.key((TEXT, IMAGE))
     moved = active.move(TEXT, queries)
-    assert active.move(IMAGE, linked.second.embeddings) is linked.second.embeddings
+    assert not active.move(IMAGE, linked.second.embeddings).adapted
     np.testing.assert_array_equal(moved.compared((TEXT, TEXT)), queries.tower)
+    np.testing.assert_array_equal(active.move(TEXT, moved).adapted[IMAGE], moved.adapted[IMAGE])
     whole = active.at(1).move(TEXT, queries).compared((TEXT, IMAGE))
     np.testing.assert_allclose(
         moved.compared((TEXT, IMAGE)), between(queries.shared, whole, 0.75), atol=1e-6

@@ -15,6 +15,7 @@ from polyseek.learn.labelled import (
     calibration_error,
     choose_words,
     fit_with_labels,
+    in_proportion,
     quality,
 )
 from polyseek.learn.splits import CHOOSE, HELD_OUT, split
@@ -179,6 +180,25 @@ def test_words_weigh_what_they_are_worth():
     misled = {CHOOSE: found_by_words(150, help_=0), HELD_OUT: found_by_words(150, help_=0)}
     after, _ = choose_words(misled, now=WordEvidence(weight=1.5, share_power=0))
     assert after.weight * 0.5**after.share_power < 0.2
+
+
+def test_words_keep_their_proportion_to_the_embedding():
+    gentle = replace(SHIPPED, slope=SHIPPED.slope / 4, origin=Origin.PAIRS)
+    pair = (TEXT, IMAGE)
+    found = in_proportion({pair: gentle}, {pair: SHIPPED})
+    assert found == WordEvidence(weight=WordEvidence().weight / 4)
+    p, scores, shares = np.array([0.3, 0.3]), np.array([2.0, 0.0]), np.array([0.5, 0.0])
+    lift = np.diff(np.log(p / (1 - p)) - _log_odds(WordEvidence().added(p, scores, shares)))
+    assert np.diff(np.log(p / (1 - p)) - _log_odds(found.added(p, scores, shares))) == (
+        pytest.approx(lift / 4)
+    )
+    own = replace(gentle, origin=Origin.COLLECTION)
+    assert in_proportion({pair: own}, {pair: SHIPPED}) == WordEvidence()
+    assert in_proportion({pair: gentle}, {}) == WordEvidence()
+
+
+def _log_odds(p):
+    return np.log(p / (1 - p))
 
 
 def test_words_that_do_not_hold_out_stay_as_they_are():

@@ -8,7 +8,7 @@ from polyseek.core.errors import CollectionBusyError, CollectionNotFoundError, S
 from polyseek.core.types import Modality
 from polyseek.store import layout
 from polyseek.store.lance import LanceStore
-from polyseek.store.lance_files import writer_lock
+from polyseek.store.lance_files import Folder
 from polyseek.testing.store.samples import MANIFEST, batches, indexed, look, put, row
 
 
@@ -105,7 +105,7 @@ def test_a_collection_whose_making_was_killed_is_none_and_can_be_made_again(tmp_
 
 def test_two_that_make_a_collection_exclude_each_other(tmp_path):
     with (
-        writer_lock("c", tmp_path / "c"),
+        Folder(str(tmp_path / "c")).writing(),
         pytest.raises(CollectionBusyError, match="another process is writing"),
     ):
         LanceStore.create(str(tmp_path / "c"), MANIFEST)

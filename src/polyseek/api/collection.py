@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from polyseek.api.options import mode_of, options_of
 from polyseek.api.retrievers import SavedRetrievers
 from polyseek.api.searching import Searcher
 from polyseek.api.tuner import Tuner
+from polyseek.api.watching import watch
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, Settings
@@ -30,6 +32,7 @@ from polyseek.core.types import (
     AssetStatus,
     Modality,
     by_modality,
+    exactly,
 )
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.evaluate.runs import Run
@@ -110,12 +113,12 @@ class Collection:
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> IngestReport:
-        """Index folders or files; unchanged assets are skipped, deleted ones removed.
+        """Index folders, files or buckets; unchanged assets are skipped, deleted ones removed.
 
         What `include` and `exclude` leave out stays as it is.
 
         Args:
-            sources: Folders or files.
+            sources: Folders, files, or URLs such as ``s3://bucket/prefix``.
             progress: Called with every step, also while model files are fetched.
             options: Fields of `IndexOptions`: ``include``, ``exclude``, ``metadata``,
                 ``keep_deleted``, ``workers``, ``timeout_s``, ``passage_chars``, ``window_s``,
@@ -141,6 +144,26 @@ class Collection:
             self._tuner.tune_again(progress)
         return report
 
+    def watch(
+        self,
+        *sources: str | Path,
+        stop: threading.Event | None = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Iterator[IngestReport]:
+        """`add` now and again whenever a source changes; buckets are looked at every 30 seconds.
+
+        Args:
+            sources: As in `add`.
+            stop: Ends it when set.
+            progress: As in `add`.
+            options: As in `add`.
+
+        Yields:
+            The report of every run, also of those that found nothing to do.
+        """
+        return watch(self, sources, stop=stop, progress=progress, options=options)
+
     def remove(self, *paths: str | Path) -> int:
         """Forget the assets at or below these paths (or uris), and how many they were.
 
@@ -149,14 +172,13 @@ class Collection:
         Raises:
             SourceNotFoundError: The collection has nothing at or below one of the paths.
         """
-        from polyseek.ingest.several import uri_of
+        from polyseek.ingest.sources.locate import uri_of
 
         with self._store.writing():
             known = [record.uri for record in self._store.records()]
             gone: set[str] = set()
             for path in paths:
-                uri = uri_of(path).rstrip("/")
-                found = [u for u in known if u == uri or u.startswith(uri + "/")]
+                found = _at_or_below(uri_of(path), known) or _at_or_below(str(path), known)
                 if not found:
                     raise SourceNotFoundError(
                         f"{path}: the collection has nothing at or below it; "
@@ -428,7 +450,7 @@ class Collection:
         manifest = self._store.manifest
         return Status(
             location=self.location,
-            encoder=f"{manifest.encoder}@{manifest.revision}",
+            encoder=exactly(manifest.encoder, manifest.revision),
             assets=assets,
             modalities=by_modality(counts),
             failures=list(self._failures()),
@@ -438,6 +460,11 @@ class Collection:
         for record in self._store.records():
             if record.reason:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)
+
+
+def _at_or_below(uri: str, known: Sequence[str]) -> list[str]:
+    uri = uri.rstrip("/")
+    return [u for u in known if u == uri or u.startswith(uri + "/")]
 
 
 def clip(hit: Hit) -> Clip | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyseek.core.errors import AssetError, QueryError
+from polyseek.core.errors import AssetError, ConfigError, QueryError
 from polyseek.core.hits import Composition, Query, Term
 
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?):(.+)", re.DOTALL)
@@ -112,13 +112,10 @@ def read(given: Any, *, offline: bool) -> Query | Composition:
 
 
 def read_file(uri: str) -> Query | None:
-    """What a local file holds, as a query; None when it cannot be read any more."""
-    from polyseek.ingest.sources.files import local_path
-    from polyseek.ingest.term import read_query
+    """What an asset holds, as a query; None when it cannot be read any more."""
+    from polyseek.ingest.term import query_of
 
-    if not uri.startswith("file:"):
-        return None
     try:
-        return read_query(local_path(uri))
-    except (QueryError, AssetError):
+        return query_of(uri)
+    except (AssetError, ConfigError):
         return None

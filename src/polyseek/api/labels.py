@@ -21,7 +21,13 @@ from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Defaults, Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.evaluate.plan import Planner, Question, quoted, some
-from polyseek.learn.labelled import Answers, LabelledPair, choose_words, fit_with_labels
+from polyseek.learn.labelled import (
+    Answers,
+    LabelledPair,
+    choose_words,
+    fit_with_labels,
+    in_proportion,
+)
 from polyseek.learn.splits import CHOOSE, FIT, HELD_OUT, Split, components, given_split, split
 from polyseek.learn.tune import QUERIES, SAMPLE
 from polyseek.search.calibrate import Calibrator
@@ -72,17 +78,26 @@ class LabelledTuner:
         notes = [*tuning.notes, *given.notes, *([problem] if problem else [])]
         if not asked:
             return self._saved(replace(tuning, notes=notes))
+        shipped = self.defaults.tuning.calibrations if self.defaults else {}
         calibrations = dict(tuning.calibrations)
         for pair in sorted(_pairs_of(asked, inventory)):
-            shipped = self.defaults.tuning.calibrations.get(pair) if self.defaults else None
             data = self._data(pair, asked, inventory)
-            fitted = fit_with_labels(data, shipped=shipped, unlabelled=calibrations.get(pair))
+            fitted = fit_with_labels(
+                data, shipped=shipped.get(pair), unlabelled=calibrations.get(pair)
+            )
             notes.append(f"{pair[0]} -> {pair[1]}, with labels: {fitted.note}")
             calibrations.pop(pair, None)
             if fitted.calibration is not None:
                 calibrations[pair] = fitted.calibration
-        tuned = self._saved(replace(tuning, calibrations=calibrations))
-        answers = self._answers(asked, inventory, Calibrator(defaults=self.defaults, tuning=tuned))
+        tuned = self._saved(
+            replace(
+                tuning,
+                calibrations=calibrations,
+                words=in_proportion(calibrations, shipped),
+            )
+        )
+        scale = Calibrator(defaults=self.defaults, tuning=tuned, adapters=self.adapters)
+        answers = self._answers(asked, inventory, scale)
         words, note = choose_words(answers, now=tuned.words)
         used = [one.judged.query.fingerprint for one in asked if one.part in (FIT, CHOOSE)]
         return self._saved(
@@ -199,6 +214,7 @@ class LabelledTuner:
             store=self.store,
             options=SearchOptions(limit=DEPTH, modalities=(target,), show_all=True),
             defaults=self.defaults,
+            adapters=self.adapters,
             embeddings=[one.vectors],
         )
         candidates = Candidates(hits=found.hits, tier="", rows=sum(s.rows for s in found.plan))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,13 @@ from polyseek.core.errors import (
     IncompatibleCollectionError,
     StoreError,
 )
+from polyseek.core.objects import scheme_of
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.types import (
     EncoderInfo,
     Manifest,
 )
+from polyseek.encode import names
 
 FORMAT_VERSION = 1
 DEFAULT_ENCODER = "mini"
@@ -38,9 +39,11 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     """Open a collection, or create it when there is none.
 
     Args:
-        location: Folder of the collection; defaults to ``./.polyseek`` (``POLYSEEK_COLLECTION``).
-        encoder: Encoder of a new collection (default ``mini``); for an existing one it must be
-            the encoder the collection was made with.
+        location: Folder of the collection, or ``s3://bucket/path``; defaults to ``./.polyseek``
+            (``POLYSEEK_COLLECTION``).
+        encoder: Encoder of a new collection (default ``mini``): a name of `polyseek models`,
+            ``hf:owner/repository[@revision]``, or a model's folder. For an existing one it must
+            be the encoder the collection was made with.
         create: Whether to create a missing collection.
         resident: Search a copy in memory (for long-lived processes) instead of asking the store.
         settings: Defaults to `polyseek.toml` and the environment.
@@ -50,22 +53,19 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         IncompatibleCollectionError: It was made with another encoder or a newer format.
     """
     settings = settings or resolve_settings()
-    where = str(Path(location or settings.collection).expanduser())
+    where = str(location or settings.collection)
+    where = where if scheme_of(where) else str(Path(where).expanduser())
     backend = plugins.load("store", "lance")
     try:
         store: Store = backend.open(where, resident=resident)
     except CollectionNotFoundError:
         if not create:
             raise
-        _create(backend, where, encoder or DEFAULT_ENCODER, settings)
+        chosen = load_encoder(encoder or DEFAULT_ENCODER, settings)
+        _create(backend, where, chosen.info)
         store = backend.open(where, resident=resident)
-    name = store.manifest.encoder
-    if encoder not in (None, name):
-        raise IncompatibleCollectionError(
-            f"{where}: made with encoder '{name}', not '{encoder}'; leave the encoder out, "
-            "or index into another collection with -c"
-        )
-    chosen = load_encoder(name, settings)
+    else:
+        chosen = load_encoder(_wanted(where, store.manifest.encoder, encoder), settings)
     check_manifest(where, store.manifest, chosen.info)
     return Collection(where, store=store, encoder=chosen, settings=settings)
 
@@ -101,9 +101,20 @@ def open_to_index(
     return open(location, encoder=encoder, resident=False)
 
 
-def _create(backend: Any, where: str, encoder: str, settings: Settings) -> None:
+def _wanted(where: str, recorded: str, given: str | None) -> str:
+    """The name that opens a collection's encoder: its own, or where its folder is now."""
+    if given is None or names.same(given, recorded):
+        return recorded
+    if names.is_path(given) and names.is_path(recorded):
+        return given  # the same files elsewhere are the same encoder: their checksums decide
+    raise IncompatibleCollectionError(
+        f"{where}: made with encoder '{recorded}', not '{given}'; leave the encoder out, "
+        "or index into another collection with -c"
+    )
+
+
+def _create(backend: Any, where: str, info: EncoderInfo) -> None:
     """Make a collection, unless another process is faster."""
-    info = load_encoder(encoder, settings).info
     try:
         backend.create(where, manifest_of(info))
     except CollectionBusyError:
@@ -150,6 +161,5 @@ def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
 
 
 def load_encoder(name: str, settings: Settings) -> Encoder:
-    """The registered encoder of this name."""
-    load: Callable[[Settings], Encoder] = plugins.load("encoder", name)
-    return load(settings)
+    """The encoder of this name; see `polyseek.encode.names`."""
+    return names.load(name, settings)

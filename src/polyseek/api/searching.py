@@ -96,6 +96,8 @@ class Searcher:
             options=replace(options, retriever=replace(options.retriever, rerank=rerank)),
             defaults=self._defaults,
             rerankers={"recorder": recorder},
+            adapters=self._adapters(None),
+            glossary=self._glossary(None),
         )
         return recorder.seen
 
@@ -159,7 +161,7 @@ def _only(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _example(given: str | Path) -> str:
     """The id of a segment as it is, and a path or uri as the uri of an asset."""
-    from polyseek.ingest.several import uri_of
+    from polyseek.ingest.sources.locate import uri_of
     from polyseek.search.feedback import is_id
 
     if not isinstance(given, (str, Path)):

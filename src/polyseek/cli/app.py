@@ -34,8 +34,9 @@ CollectionOption = Annotated[
     typer.Option(
         "--collection",
         "-c",
-        metavar="FOLDER",
-        help="The collection (default: .polyseek, or POLYSEEK_COLLECTION).",
+        metavar="WHERE",
+        help="The collection, a folder or s3://bucket/path (default: .polyseek, or "
+        "POLYSEEK_COLLECTION).",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -62,13 +63,20 @@ def root(
 @app.command()
 def index(
     sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="SOURCE...", help="Folders or files.", readable=False),
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...", help="Folders, files, or URLs like s3://bucket/prefix."
+        ),
     ],
     *,
     collection: CollectionOption = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Encoder of a new collection (default: mini).")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encoder of a new collection (default: mini): a name of 'polyseek models', "
+            "hf:owner/repository, or a model's folder.",
+        ),
     ] = None,
     include: Annotated[
         list[str] | None,
@@ -102,11 +110,14 @@ def index(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Decode processes; 0: one per core.")] = 0,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and index again whenever a source changes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Index folders and files; run it again to pick up what changed."""
+    """Index folders, files and buckets; run it again to pick up what changed."""
     from polyseek import api
-    from polyseek.cli import render
+    from polyseek.cli import render, watching
     from polyseek.cli.progress import progress_bar
 
     options: dict[str, Any] = {
@@ -119,6 +130,8 @@ def index(
         "asr": asr,
     }
     opened = api.open_to_index(collection, *sources, encoder=encoder, **options)
+    if watch:
+        return watching.run(opened, sources, options, as_json=as_json)
     with progress_bar() as progress:
         report = opened.add(*sources, progress=progress, **options)
     if as_json:
@@ -130,7 +143,7 @@ def index(
 
 @app.command()
 def remove(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders or files.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders, files or URLs.")],
     *,
     collection: CollectionOption = None,
     as_json: JsonOption = False,

@@ -132,8 +132,9 @@ def _show(run: Any) -> None:
 
 def _figures(run: Any) -> Table:
     """One column per direction: figures are long, directions few."""
+    from polyseek.evaluate.outcomes import METRICS
     from polyseek.evaluate.quality_page import estimate
-    from polyseek.evaluate.runs import MEDIAN, METRICS
+    from polyseek.evaluate.runs import MEDIAN
 
     table = _table("")
     for one in run.directions:
@@ -169,7 +170,7 @@ def _show_slices(console: Console, one: Any) -> None:
 
 
 def _show_worst(console: Console, one: Any) -> None:
-    from polyseek.evaluate.runs import DEPTH
+    from polyseek.evaluate.outcomes import DEPTH
     from polyseek.evaluate.subject import name_of
 
     def name(text: str) -> str:

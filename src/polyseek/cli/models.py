@@ -1,22 +1,22 @@
-"""`polyseek models`: the catalogue of encoders and their model files."""
+"""`polyseek models`: the catalogue of encoders, their files, exports, and advice."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="List encoders, fetch their model files.", invoke_without_command=True)
+app = typer.Typer(help="List encoders, fetch, export and join them.", invoke_without_command=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+NAME = "A name of 'polyseek models', hf:owner/repository[@revision], or a model's folder."
 
 
 @app.callback()
-def show(
-    context: typer.Context,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-) -> None:
-    """List the encoders: what they embed, their size and licence, and whether they are cached."""
+def show(context: typer.Context, *, as_json: JsonOption = False) -> None:
+    """List the encoders: what they embed, their size and licence, and whether they are here."""
     if context.invoked_subcommand:
         return
     from polyseek.encode import catalogue
@@ -29,27 +29,29 @@ def show(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("name", "modalities", "dim", "size", "licence", "languages", "cached"):
-        table.add_column(column, justify="right" if column in ("dim", "size") else "left")
+    for column in ("name", "modalities", "dim", "size", "licence", "here"):
+        right = column in ("dim", "size")
+        table.add_column(column, justify="right" if right else "left", no_wrap=column != "licence")
     for row in rows:
         table.add_row(
             row["name"],
-            ", ".join(row["modalities"]),
+            " ".join(row["modalities"]),
             str(row["dim"]),
-            f"{row['size_bytes'] / 1e6:.0f} MB",
-            row["licence"],
-            row["languages"],
-            "yes" if row["cached"] else "no",
+            f"{row['size_bytes'] / 1e6:,.0f} MB" if row["size_bytes"] else "",
+            row["licence"] + (" (not for commerce)" if row["noncommercial"] else ""),
+            "yes" if row["cached"] else "no" if row["readable"] else "not read yet",
         )
     console = Console(highlight=False)
     console.print(table)
     for row in rows:
-        console.print(f"\n{row['name']}: {row['summary']}", style="dim", soft_wrap=True)
+        told = [row["summary"], row["languages"], row["published"], row["advice"]]
+        line = ". ".join(each for each in told if each)
+        console.print(f"\n{row['name']}: {line}", style="dim", soft_wrap=True)
 
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="Encoder to fetch.")],
+    name: Annotated[str, typer.Argument(help=NAME)],
     *,
     check: Annotated[
         bool, typer.Option("--check", help="Verify the checksums of files already there.")
@@ -59,36 +61,149 @@ def pull(
     from polyseek.cli.progress import progress_bar
     from polyseek.core.artifacts import ensure_all, location, verify
     from polyseek.core.config import resolve_settings
-    from polyseek.encode import catalogue
+    from polyseek.encode import catalogue, names
 
-    settings, entry = resolve_settings(), catalogue.get(name)
-    if check:
-        for artifact in entry.artifacts:
-            if not verify(artifact, settings):
-                location(artifact, settings).unlink(missing_ok=True)
+    settings, entry = resolve_settings(), catalogue.ENTRIES.get(name)
     with progress_bar() as progress:
-        paths = ensure_all(entry.artifacts, settings, progress=progress)
+        if entry is None or not entry.artifacts:
+            _, files = names.find(name, settings, progress=progress, verify=check)
+            paths = [files.path(each) for each in files.checksums]
+        else:
+            for artifact in entry.artifacts if check else ():
+                if not verify(artifact, settings):
+                    location(artifact, settings).unlink(missing_ok=True)
+            paths = ensure_all(entry.artifacts, settings, progress=progress)
     for path in paths:
         typer.echo(str(path))
 
 
 @app.command()
-def path(name: Annotated[str, typer.Argument(help="Encoder.")]) -> None:
+def path(name: Annotated[str, typer.Argument(help=NAME)]) -> None:
     """Print where an encoder's model files are, or will be, one per line."""
+    from dataclasses import replace
+
     from polyseek.core.artifacts import location
     from polyseek.core.config import resolve_settings
-    from polyseek.encode import catalogue
+    from polyseek.encode import catalogue, names
 
-    settings = resolve_settings()
-    for artifact in catalogue.get(name).artifacts:
+    settings, entry = resolve_settings(), catalogue.ENTRIES.get(name)
+    if entry is None or not entry.artifacts:
+        _, files = names.find(name, replace(settings, offline=True))
+        for each in files.checksums:
+            typer.echo(str(files.path(each)))
+        return
+    for artifact in entry.artifacts:
         typer.echo(str(location(artifact, settings)))
 
 
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help=NAME)],
+    *,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    precision: Annotated[str, typer.Option(metavar="P", help="fp32, fp16 or int8.")] = "fp32",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a PyTorch model as an ONNX folder, which runs without PyTorch."""
+    from polyseek.api.exporting import export_model
+    from polyseek.cli.progress import progress_bar
+    from polyseek.core.artifacts import reporting
+
+    with progress_bar() as progress, reporting(progress):
+        report = export_model(name, to, precision=precision)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+        return
+    typer.echo(f"{report.folder}: {report.size_bytes / 1e6:,.1f} MB, {precision}")
+    for modality, cosine in report.least_cosine.items():
+        same = report.same_first.get(modality)
+        found = f", {same:.1%} of the probe texts find the same first" if same is not None else ""
+        typer.echo(f"  {modality}: cosine of at least {cosine:.5f} with the original{found}")
+    here = report.folder if report.folder.is_absolute() else f"./{report.folder}"
+    typer.echo(f"use it: polyseek index FOLDER --encoder {here}")
+
+
+@app.command()
+def join(
+    name: Annotated[str, typer.Argument(help="The encoder whose embeddings are mapped.")],
+    into: Annotated[str, typer.Argument(help="The encoder whose space stays as it is.")],
+    *,
+    to: Annotated[Path, typer.Option(metavar="FILE.npz", help="Where the map is written.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the map that joins two encoders through the texts that both read."""
+    from polyseek.api.joining import join_encoders
+    from polyseek.cli.progress import progress_bar
+    from polyseek.core.artifacts import reporting
+
+    with progress_bar() as progress, reporting(progress):
+        report = join_encoders(name, into, to)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=2))
+        return
+    typer.echo(
+        f"{report.file}: fitted on {report.texts:,} texts; of those left out {report.found:.0%} "
+        f"find themselves, mean cosine {report.cosine:.3f}"
+    )
+
+
+@app.command()
+def advise(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="What to try besides the encoders that are here.")
+    ] = None,
+    *,
+    sample: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Some of your own pictures, sounds and texts."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the encoders that are on this machine, and recommend one."""
+    from polyseek.api.advising import advise as measure
+    from polyseek.cli.progress import progress_bar
+
+    with progress_bar() as progress:
+        found = measure(names or (), sample=sample, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("name")
+    for column in ("quality", "pictures/s", "texts/s", "sounds/s", "start", "memory"):
+        table.add_column(column, justify="right")
+    table.add_column("licence")
+    for each in found.measured:
+        rates = [each.per_s.get(m) for m in ("image", "text", "audio")]
+        table.add_row(
+            each.name,
+            "" if each.quality is None else f"{each.quality:.2f}",
+            *("" if rate is None else f"{rate:,.1f}" for rate in rates),
+            f"{each.start_s:.1f} s",
+            f"{each.memory_bytes / 1e6:,.0f} MB",
+            each.licence,
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    for line in found.notes:
+        console.print(line, style="dim", soft_wrap=True)
+
+
 def _row(entry: Any) -> dict[str, Any]:
+    from polyseek.core import hub
     from polyseek.core.artifacts import cached
     from polyseek.core.config import resolve_settings
+    from polyseek.encode.catalogue import READABLE
 
     settings = resolve_settings()
+    here = (
+        all(cached(artifact, settings) for artifact in entry.artifacts)
+        if entry.artifacts
+        else hub.pulled(entry.source, settings)
+    )
     return {
         "name": entry.name,
         "summary": entry.summary,
@@ -96,6 +211,11 @@ def _row(entry: Any) -> dict[str, Any]:
         "dim": entry.dim,
         "size_bytes": entry.size_bytes,
         "licence": entry.licence,
+        "noncommercial": entry.noncommercial,
         "languages": entry.languages,
-        "cached": all(cached(artifact, settings) for artifact in entry.artifacts),
+        "published": entry.published,
+        "advice": entry.advice,
+        "source": entry.source,
+        "readable": entry.family in READABLE,
+        "cached": here,
     }

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from polyseek.api import Status
 from polyseek.core.hits import Hit
+from polyseek.core.objects import BUCKETS, scheme_of, split_uri
 from polyseek.core.reports import Failure, IngestReport
 from polyseek.core.tuning import Calibration, Tuning
 from polyseek.core.types import AssetStatus, Modality
@@ -138,11 +139,11 @@ def _console() -> Console:
 def local_path(uri: str) -> str:
     """The path of a ``file:`` uri relative to the working folder when below it, else the uri.
 
-    Bytes that no text encoding explains are shown as ``?``.
+    Bytes that no text encoding explains are shown as ``?``, keys in buckets without quoting.
     """
     raw = _path_of(uri)
-    if raw is None:
-        return uri
+    if raw is None or scheme_of(raw):
+        return raw or uri
     path = Path(raw)
     if path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
@@ -150,6 +151,8 @@ def local_path(uri: str) -> str:
 
 
 def _path_of(uri: str) -> str | None:
+    if scheme_of(uri) in BUCKETS:
+        return "/".join(split_uri(uri))
     parts = urlsplit(uri)
     return os.fsdecode(unquote_to_bytes(parts.path)) if parts.scheme == "file" else None
 

@@ -221,15 +221,18 @@ class Adapters:
         return Adapters(uses if strength > 0 else {}, self.by_name)
 
     def move(self, modality: Modality, queries: Embeddings) -> Embeddings:
-        """Queries with where they lie among segments of each modality that is adapted for."""
-        moved = {}
+        """Queries with where they lie among segments of each modality that is adapted for.
+
+        Where they lay before, adapted or not, makes no difference.
+        """
+        plain, moved = replace(queries, adapted={}), {}
         for (query, target), use in self.uses.items():
             if query is modality:
                 found = self.by_name[use.adapter].directions[query, target]
-                before = queries.compared((query, target))
+                before = plain.compared((query, target))
                 after = found.map(features_of(queries), before)
                 moved[target] = between(before, after, use.strength)
-        return replace(queries, adapted=moved) if moved else queries
+        return replace(queries, adapted=moved)
 
 
 def between(before: Floats, after: Floats, strength: float) -> Floats:

@@ -96,6 +96,11 @@ def reporting(progress: ProgressCallback | None) -> Iterator[None]:
         _reporter.reset(token)
 
 
+def reported() -> ProgressCallback | None:
+    """Where downloads in this context report to."""
+    return _reporter.get()
+
+
 def ensure_all(
     artifacts: Sequence[Artifact],
     settings: Settings,
@@ -108,7 +113,7 @@ def ensure_all(
         ChecksumError: A source has other bytes than the pinned ones.
         ModelLoadError: A source cannot be reached, or the cache cannot be written.
     """
-    progress = progress or _reporter.get()
+    progress = progress or reported()
     by_origin: dict[str, list[Artifact]] = defaultdict(list)
     for artifact in artifacts:
         if cached(artifact, settings) is None:

@@ -29,12 +29,18 @@ class Settings:
         offline: Never reach the network (``POLYSEEK_OFFLINE=1``).
         collection: Default collection (``POLYSEEK_COLLECTION``).
         threads: Inference threads; 0 for all cores (``POLYSEEK_THREADS``).
+        device: Where torch models run: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto`` for the
+            best there is (``POLYSEEK_DEVICE``).
+        allow_noncommercial: Allow models whose licence forbids commercial use
+            (``POLYSEEK_ALLOW_NONCOMMERCIAL=1``).
     """
 
     home: Path = field(default_factory=lambda: user_cache_path("polyseek", appauthor=False))
     offline: bool = False
     collection: str = ".polyseek"
     threads: int = 0
+    device: str = "auto"
+    allow_noncommercial: bool = False
 
     @property
     def models(self) -> Path:
@@ -140,7 +146,14 @@ def resolve_settings(
     return replace(Settings(), **given)
 
 
-_TYPES = {"home": Path, "offline": bool, "collection": str, "threads": int}
+_TYPES = {
+    "home": Path,
+    "offline": bool,
+    "collection": str,
+    "threads": int,
+    "device": str,
+    "allow_noncommercial": bool,
+}
 assert set(_TYPES) == {f.name for f in fields(Settings)}  # noqa: S101 - guards the table above
 
 

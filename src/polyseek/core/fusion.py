@@ -1,4 +1,4 @@
-"""The learned fusion model: a logistic regression over everything that is known about a hit."""
+"""The learned fusion model: a weighted sum of everything that is known about a hit."""
 
 from __future__ import annotations
 

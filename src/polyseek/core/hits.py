@@ -305,13 +305,18 @@ class Clip:
     mime: str
     data: bytes
 
+    @property
+    def url(self) -> str:
+        """The copy itself as an address."""
+        return f"data:{self.mime};base64,{b64encode(self.data).decode()}"
+
     def html(self, alt: str = "") -> str:
         """An element that shows or plays it and needs no other file.
 
         Args:
             alt: What a picture is called, as HTML.
         """
-        source = f"data:{self.mime};base64,{b64encode(self.data).decode()}"
+        source = self.url
         match self.mime.partition("/")[0]:
             case "audio":
                 return f'<audio controls preload="none" src="{source}"></audio>'

@@ -9,7 +9,8 @@ from polyseek.core.errors import UnknownPluginError
 
 @cache
 def _registered(role: str) -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=f"polyseek.{role}s")}
+    group = "polyseek.families" if role == "family" else f"polyseek.{role}s"
+    return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def names(role: str) -> list[str]:

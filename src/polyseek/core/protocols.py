@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
+from polyseek.core.config import Settings
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
+from polyseek.core.model_files import ModelFiles
 from polyseek.core.reranking import Candidate, Question
 from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Calibration, Numbers, Pair, Tuning
@@ -60,6 +63,32 @@ class Source(Protocol):
     def covers(self, uri: str) -> bool:
         """Whether an asset with this uri would be listed here if it existed."""
         ...
+
+
+@runtime_checkable
+class DetailedSource(Source, Protocol):
+    """A source that keeps some of what belongs to an asset until the asset is work."""
+
+    def detail(self, asset: Asset) -> Asset:
+        """The asset with all that is beside it. Called by the worker that is to decode it."""
+        ...
+
+
+@runtime_checkable
+class JoiningSource(Source, Protocol):
+    """A source that joins a metadata table to its assets."""
+
+    def joined(self) -> Mapping[str, bool]:
+        """Whether each row of the table belongs to an asset, by its path."""
+        ...
+
+
+@runtime_checkable
+class RemoteStream(Protocol):
+    """A stream that may fail under way: whatever decoders make of that, the content is sound."""
+
+    failure: AssetError | None
+    """What made a read raise `OSError`; None as long as nothing did."""
 
 
 class Decoder(Protocol):
@@ -131,6 +160,30 @@ class Encoder(Protocol):
         Raises:
             EncoderError: The modality has no tower, or the model files cannot be loaded.
         """
+        ...
+
+
+class EncoderFamily(Protocol):
+    """Reads one kind of model, by name: ``--encoder ./folder`` or ``hf:owner/repository``."""
+
+    name: str
+    """As it is registered, and as in ``NAME:./folder``."""
+
+    def wanted(self, names: Sequence[str]) -> Sequence[str]:
+        """Which of a model's files it needs; none where the model is of another family."""
+        ...
+
+    def look(self, folder: Path) -> None:
+        """Refuse a model by its small files, before its weights are fetched.
+
+        Raises:
+            EncoderError: It cannot be used.
+            MissingExtraError: What runs it is not installed.
+        """
+        ...
+
+    def load(self, files: ModelFiles, settings: Settings) -> Encoder:
+        """The encoder. Raises as `look` does."""
         ...
 
 

@@ -217,6 +217,8 @@ class Asset:
         metadata: What the listing knows: sidecar and manifest fields.
         problem: Why not all that belongs to it could be read; its record becomes partial.
         companions: Files that belong to it, such as subtitles; their segments become its own.
+        content_hash: A hash of the content where the listing has one; the bytes are read for it
+            otherwise.
     """
 
     uri: str
@@ -227,6 +229,7 @@ class Asset:
     metadata: Metadata = field(default_factory=dict)
     problem: str | None = None
     companions: tuple[Asset, ...] = ()
+    content_hash: str | None = None
 
 
 class AssetStatus(StrEnum):
@@ -412,6 +415,11 @@ class EncoderInfo:
     dim: int
     towers: Mapping[Modality, Tower]
     checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+def exactly(encoder: str, revision: str) -> str:
+    """``name@revision``, for people; a name may end with its revision already."""
+    return encoder if encoder.endswith(f"@{revision}") else f"{encoder}@{revision}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

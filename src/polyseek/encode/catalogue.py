@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from importlib.resources import files
 
 from polyseek.core.artifacts import Artifact
 from polyseek.core.errors import UnknownPluginError
 from polyseek.core.types import Modality
+from polyseek.encode.spec import read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,13 @@ class Entry:
         dim: Length of a shared-space embedding.
         licence: Of the model files.
         languages: Of its text queries.
-        artifacts: Its model files.
+        artifacts: Its pinned model files, where polyseek has their checksums.
+        source: Where its files come from otherwise: ``hf:owner/repository``.
+        family: What reads them.
+        noncommercial: Whether the licence forbids commercial use.
+        download_bytes: About how much is fetched, where there are no pinned files.
+        published: Figures of its authors, each with where it is printed; empty for none.
+        advice: What hardware it wants.
     """
 
     name: str
@@ -29,12 +39,19 @@ class Entry:
     dim: int
     licence: str
     languages: str
-    artifacts: tuple[Artifact, ...]
+    artifacts: tuple[Artifact, ...] = ()
+    source: str = ""
+    family: str = ""
+    noncommercial: bool = False
+    download_bytes: int = 0
+    published: str = ""
+    advice: str = ""
 
     @property
     def size_bytes(self) -> int:
         """Length of all model files."""
-        return sum(artifact.size_bytes for artifact in self.artifacts)
+        pinned = sum(artifact.size_bytes for artifact in self.artifacts)
+        return pinned or self.download_bytes
 
     def artifact(self, name: str) -> Artifact:
         """The model file of that name."""
@@ -82,7 +99,39 @@ _MINI = Entry(
     ),
 )
 
-ENTRIES = {entry.name: entry for entry in (_MINI,)}
+READABLE = frozenset({"", "onnx", "sentence_transformers", "transformers"})
+"""Families that polyseek reads; the others are listed for comparison."""
+
+_BYTES_PER_WEIGHT = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """A table of ``data/catalogue.toml``."""
+
+    summary: str
+    source: str
+    modalities: tuple[Modality, ...]
+    dim: int
+    licence: str
+    languages: str
+    parameters_m: int
+    family: str = ""
+    noncommercial: bool = False
+    published: str = ""
+    advice: str = ""
+
+
+def _listed() -> Iterator[Entry]:
+    text = (files("polyseek.encode") / "data" / "catalogue.toml").read_text(encoding="utf-8")
+    for name, table in tomllib.loads(text).items():
+        found = read_table(_Listed, table, f"catalogue.toml: {name}")
+        given = {each.name: getattr(found, each.name) for each in fields(found)}
+        weights = given.pop("parameters_m") * 1_000_000
+        yield Entry(name=name, download_bytes=weights * _BYTES_PER_WEIGHT, **given)
+
+
+ENTRIES = {entry.name: entry for entry in (_MINI, *_listed())}
 
 
 def get(name: str) -> Entry:

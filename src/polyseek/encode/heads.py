@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyseek.core.types import Floats
-from polyseek.encode.towers import MAX_CHARS, unit
+from polyseek.encode.tokens import MAX_CHARS
+from polyseek.encode.towers import unit
 
 HEADS_FILE = "mini_heads.npz"
 SOUND_HEAD_FILE = "mini_sound_head.npz"

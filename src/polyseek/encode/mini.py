@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from polyseek.core.artifacts import ensure
 from polyseek.core.config import Settings
-from polyseek.core.errors import EncoderError
 from polyseek.core.types import Embeddings, EncoderInfo, Floats, Modality, Prepared, Role, Tower
 from polyseek.encode import catalogue, heads
 from polyseek.encode.patches import ClipPatchTower
+from polyseek.encode.pictures import ShotPrepare
 from polyseek.encode.towers import (
     ClipImageTower,
     ClipPrepare,
-    FramesPrepare,
     MiniLmTower,
     as_text,
+    no_tower,
     unit,
 )
 from polyseek.encode.yamnet import GRAPH_FILE, YamnetPrepare, YamnetTower
@@ -62,7 +62,7 @@ class MiniEncoder:
                 Modality.TEXT: Tower(dim=MiniLmTower.dim, prepare=as_text, batch_size=32),
                 Modality.AUDIO: Tower(dim=YamnetTower.dim, prepare=YamnetPrepare(), batch_size=8),
                 Modality.VIDEO: Tower(
-                    dim=ClipImageTower.dim, prepare=FramesPrepare(prepare), batch_size=4
+                    dim=ClipImageTower.dim, prepare=ShotPrepare(prepare), batch_size=4
                 ),
             },
             checksums={
@@ -89,8 +89,7 @@ class MiniEncoder:
         """Embed prepared signals; see `polyseek.core.protocols.Encoder`."""
         tower = self.info.towers.get(modality)
         if tower is None:
-            known = ", ".join(sorted(self.info.towers))
-            raise EncoderError(f"encoder '{NAME}' has no {modality} tower; it has {known}")
+            raise no_tower(NAME, modality, self.info.towers)
         if not batch:
             return Embeddings(
                 shared=np.empty((0, DIM), np.float32), tower=np.empty((0, tower.dim), np.float32)

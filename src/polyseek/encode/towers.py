@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.errors import EncoderError, ModelLoadError
+from polyseek.core.errors import EncoderError
 from polyseek.core.runtime import session
-from polyseek.core.types import Floats, Signal
+from polyseek.core.types import Floats, Modality, Role, Signal
+from polyseek.encode.spec import Pooling, TextSpec
+from polyseek.encode.tokens import Tokens, pooled
 
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
 MAX_TOKENS = 256
-MAX_CHARS = 20_000  # more than the tokens can hold; tokenising megabytes takes gigabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,10 @@ class ClipPrepare:
         return np.asarray(image)
 
 
-@dataclass(frozen=True, slots=True)
-class FramesPrepare:
-    """The same for the frames of a video shot."""
-
-    each: ClipPrepare
-
-    def __call__(self, signal: Signal) -> NDArray[np.uint8]:
-        """``(frames, size, size, 3)`` uint8 of a sequence of PIL images."""
-        if not isinstance(signal, list | tuple) or not signal:
-            raise EncoderError(f"expected the frames of a shot, got {type(signal).__name__}")
-        return np.stack([self.each(frame) for frame in signal])
+def no_tower(name: str, modality: Modality, towers: Iterable[Modality]) -> EncoderError:
+    """The error of an encoder that is asked for a modality it does not embed."""
+    known = ", ".join(sorted(towers))
+    return EncoderError(f"encoder '{name}' has no {modality} tower; it has {known}")
 
 
 def as_text(signal: Signal) -> str:
@@ -119,34 +113,18 @@ class MiniLmTower:
     def __init__(
         self, model: Callable[[], Path], tokenizer: Callable[[], Path], *, threads: int
     ) -> None:
-        self._model_path, self._tokenizer_path, self._threads = model, tokenizer, threads
+        self._model_path, self._threads = model, threads
+        self._tokens = Tokens(tokenizer, TextSpec(max_tokens=MAX_TOKENS))
 
     @cached_property
     def _session(self) -> Any:
         return session(self._model_path(), threads=self._threads)
 
-    @cached_property
-    def _tokenizer(self) -> Any:
-        from tokenizers import Tokenizer
-
-        path = self._tokenizer_path()
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ModelLoadError(f"{path}: not readable as a tokenizer: {error}") from error
-        tokenizer.enable_truncation(MAX_TOKENS)
-        tokenizer.enable_padding()
-        return tokenizer
-
     def encode(self, batch: Sequence[str]) -> Floats:
         """Unit-length ``(n, 384)`` float32 of n texts; longer ones are cut at 256 tokens."""
-        encodings = self._tokenizer.encode_batch([text[:MAX_CHARS] for text in batch])
-        ids = np.array([e.ids for e in encodings], dtype=np.int64)
-        mask = np.array([e.attention_mask for e in encodings], dtype=np.int64)
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        feed = self._tokens(batch, Role.DOCUMENT)
         hidden: Floats = self._session.run(["last_hidden_state"], feed)[0]
-        weights = mask[..., None].astype(np.float32)
-        return unit((hidden * weights).sum(axis=1) / weights.sum(axis=1))
+        return unit(pooled(hidden, feed["attention_mask"], Pooling.MEAN))
 
 
 def unit(rows: Floats) -> Floats:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from polyseek.core.metrics import holm, paired_test
-from polyseek.evaluate.runs import METRICS, Measured, Run
+from polyseek.evaluate.outcomes import METRICS
+from polyseek.evaluate.runs import Measured, Run
 
 LEVEL = 0.05
 """Chance that a run which is no different from its base is called so, over all its figures."""

@@ -8,7 +8,7 @@ from time import perf_counter
 from polyseek.core.adapting import Adapters
 from polyseek.core.protocols import Encoder, ScoreScale, StoreReader
 from polyseek.core.reports import Progress, ProgressCallback
-from polyseek.core.types import Embeddings
+from polyseek.core.types import Embeddings, exactly
 from polyseek.evaluate.diagnosis import Check, Diagnosis
 from polyseek.evaluate.gap import check_gap
 from polyseek.evaluate.hubness import check_hubs
@@ -58,7 +58,7 @@ def diagnose(
         found.append(check(subject))
     return Diagnosis(
         location=location,
-        encoder=f"{encoder.info.name}@{encoder.info.revision}",
+        encoder=exactly(encoder.info.name, encoder.info.revision),
         checks=tuple(found),
         elapsed_s=perf_counter() - started,
     )

@@ -10,8 +10,9 @@ from polyseek.core.types import Modality
 from polyseek.evaluate.charts import svg
 from polyseek.evaluate.compare import Comparison
 from polyseek.evaluate.diagnosis import Chart, Figure
+from polyseek.evaluate.outcomes import DEPTH, METRICS, Outcome
 from polyseek.evaluate.report import clean, frame, table
-from polyseek.evaluate.runs import DEPTH, MEDIAN, METRICS, Measured, Outcome, Run
+from polyseek.evaluate.runs import MEDIAN, Measured, Run
 from polyseek.evaluate.runs import Figure as Estimate
 from polyseek.evaluate.subject import name_of
 

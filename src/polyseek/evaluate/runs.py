@@ -1,85 +1,35 @@
-"""What was measured: a value per question, figures with intervals, slices, the worst questions."""
+"""What was measured: figures with intervals, slices, the worst questions; saved and read again."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from polyseek.core.errors import ConfigError
 from polyseek.core.hits import Hit
-from polyseek.core.metrics import (
-    Interval,
-    Values,
-    average_precision_at,
-    first_ranks,
-    mean_interval,
-    median_interval,
-    ndcg_at,
-    recall_at,
-    reciprocal_ranks,
+from polyseek.core.metrics import Interval, mean_interval, median_interval
+from polyseek.evaluate.outcomes import (
+    METRICS,
+    Outcome,
+    plain,
+    ranks_of,
+    read_outcome,
+    score,
+    to_dict,
 )
-from polyseek.evaluate.plan import Direction, Question, own_item, shown
+from polyseek.evaluate.plan import Direction
 from polyseek.evaluate.slices import grouped
-
-DEPTH = 100
-"""Hits that are looked at per question; what comes later counts as not found."""
 
 MIN_SLICE = 10
 """Fewer questions are no slice."""
 
-SHOWN = 3
-"""Hits that are kept of a question, to show what was found instead."""
-
 MEDIAN = "median rank"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one question.
-
-    Attributes:
-        id: Of the question.
-        label: How people read it.
-        rank: Of the first right answer; inf where it is not among the first `DEPTH`.
-        ndcg: nDCG@10.
-        precision: Average precision of the first 10.
-        group: As in the question.
-        answered: Whether a search would have shown anything: it finds something probable enough.
-        slices: As in the question.
-        expected: A right answer: its uri, or the text where it is one of the questions' own.
-        found: The first hits in the same way.
-        hits: The same to look at; not kept in files.
-    """
-
-    id: str
-    label: str
-    rank: float
-    ndcg: float
-    precision: float
-    group: str
-    answered: bool
-    slices: Mapping[str, str]
-    expected: str
-    found: Sequence[str]
-    hits: Sequence[Hit] = field(default=(), compare=False, repr=False)
-
-
-METRICS: Mapping[str, Callable[[Sequence[Outcome]], Values]] = {
-    "R@1": lambda outcomes: recall_at(_ranks(outcomes), 1),
-    "R@5": lambda outcomes: recall_at(_ranks(outcomes), 5),
-    "R@10": lambda outcomes: recall_at(_ranks(outcomes), 10),
-    "MRR": lambda outcomes: reciprocal_ranks(_ranks(outcomes)),
-    "nDCG@10": lambda outcomes: np.array([outcome.ndcg for outcome in outcomes]),
-    "mAP@10": lambda outcomes: np.array([outcome.precision for outcome in outcomes]),
-}
-"""Value per question; each figure is their mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +125,7 @@ class Measured:
                 }
                 for part in self.slices()
             ],
-            "outcomes": [_outcome_dict(outcome) for outcome in self.outcomes],
+            "outcomes": [to_dict(outcome) for outcome in self.outcomes],
         }
 
 
@@ -236,7 +186,7 @@ def measured(
         searched: Number of items that were searched.
     """
     outcomes = [
-        _outcome(question, _without_itself(question, hits), direction.captions, answered=answered)
+        score(question, hits, direction.captions, answered=answered)
         for question, (hits, answered) in zip(direction.questions, answers, strict=True)
     ]
     return Measured(
@@ -264,7 +214,7 @@ def read_run(path: Path, option: str) -> Run:
             directions=[
                 Measured(
                     **{name: one[name] for name in ("name", "source", "mode", "searched")},
-                    outcomes=[_read_outcome(outcome) for outcome in one["outcomes"]],
+                    outcomes=[read_outcome(outcome) for outcome in one["outcomes"]],
                 )
                 for one in read["directions"]
             ],
@@ -275,61 +225,13 @@ def read_run(path: Path, option: str) -> Run:
         ) from error
 
 
-def _outcome(
-    question: Question, hits: Sequence[Hit], captions: Sequence[str], *, answered: bool
-) -> Outcome:
-    gains = _gains(question, hits)
-    ideal = np.array([list(question.answers.values())], np.float64)
-    return Outcome(
-        id=question.id,
-        label=question.label,
-        rank=float(first_ranks(gains)[0]),
-        ndcg=float(ndcg_at(gains, ideal, 10)[0]),
-        precision=float(average_precision_at(gains, [len(question.answers)], 10)[0]),
-        group=question.group,
-        answered=answered,
-        slices=question.slices,
-        expected=shown(next(iter(question.answers))[0], captions),
-        found=[shown(hit.uri, captions) for hit in hits[:SHOWN]],
-        hits=tuple(hits[:SHOWN]),
-    )
-
-
-def _gains(question: Question, hits: Sequence[Hit]) -> NDArray[np.float64]:
-    """``(1, n)`` gain of each hit; of hits that nothing tells apart the lowest comes first."""
-    gains = [question.answers.get(hit.item, 0.0) for hit in hits]
-    start = 0
-    for end in range(1, len(hits) + 1):
-        if end == len(hits) or _figure(hits[end]) != _figure(hits[start]):
-            gains[start:end] = sorted(gains[start:end])
-            start = end
-    return np.array([gains], np.float64)
-
-
-def _figure(hit: Hit) -> tuple[float | None, ...]:
-    bias = hit.hub_bias
-    return hit.probability, hit.score, bias, hit.text_score, hit.text_share
-
-
-def _without_itself(question: Question, hits: Sequence[Hit]) -> Sequence[Hit]:
-    """A query that is an item of the collection finds itself: that is no answer."""
-    asked = own_item(question.asked) if question.asked else question.item
-    if asked is None or asked in question.answers:
-        return hits
-    return [hit for hit in hits if hit.item != asked]
-
-
-def _ranks(outcomes: Sequence[Outcome]) -> Values:
-    return np.array([outcome.rank for outcome in outcomes])
-
-
 def _figures(outcomes: Sequence[Outcome]) -> dict[str, Figure]:
     groups = [outcome.group for outcome in outcomes]
     found = {}
     for name, metric in METRICS.items():
         values = metric(outcomes)
         found[name] = Figure(value=float(values.mean()), interval=mean_interval(values, groups))
-    ranks = _ranks(outcomes)
+    ranks = ranks_of(outcomes)
     found[MEDIAN] = Figure(value=float(np.median(ranks)), interval=median_interval(ranks, groups))
     return found
 
@@ -337,37 +239,12 @@ def _figures(outcomes: Sequence[Outcome]) -> dict[str, Figure]:
 def _figures_dict(figures: Mapping[str, Figure]) -> dict[str, Any]:
     return {
         name: {
-            "value": _plain(figure.value),
-            "low": _plain(figure.interval.low),
-            "high": _plain(figure.interval.high),
+            "value": plain(figure.value),
+            "low": plain(figure.interval.low),
+            "high": plain(figure.interval.high),
         }
         for name, figure in figures.items()
     }
-
-
-def _outcome_dict(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "id": outcome.id,
-        "label": outcome.label,
-        "rank": _plain(outcome.rank),
-        "ndcg": outcome.ndcg,
-        "precision": outcome.precision,
-        "group": outcome.group,
-        "answered": outcome.answered,
-        "slices": dict(outcome.slices),
-        "expected": outcome.expected,
-        "found": list(outcome.found),
-    }
-
-
-def _read_outcome(read: Mapping[str, Any]) -> Outcome:
-    rank = math.inf if read["rank"] is None else float(read["rank"])
-    return Outcome(**{**read, "rank": rank})
-
-
-def _plain(value: float) -> float | None:
-    """JSON knows no infinity: a rank that was not found is null."""
-    return round(value, 6) if math.isfinite(value) else None
 
 
 def _natural(value: str) -> tuple[float, str]:

@@ -19,7 +19,14 @@ from polyseek.core.errors import (
     EmptyMediaError,
     UnsupportedMediaError,
 )
-from polyseek.core.protocols import Decoder, PictureDecoder, Segmenter, Source
+from polyseek.core.protocols import (
+    Decoder,
+    DetailedSource,
+    PictureDecoder,
+    RemoteStream,
+    Segmenter,
+    Source,
+)
 from polyseek.core.texts import well_formed
 from polyseek.core.types import (
     Asset,
@@ -171,8 +178,11 @@ def decode(
     decoder = decoder_for(asset, tools.decoders)
     if asset.size_bytes == 0:
         raise DecodeError(asset.uri, "is empty")
+    if isinstance(tools.source, DetailedSource):
+        asset = tools.source.detail(asset)
     with tools.source.open(asset) as stream:
-        run = _Run(asset, tools, _hash(asset, stream, alive), alive)
+        content_hash = asset.content_hash or _hash(asset, stream, alive)
+        run = _Run(asset, tools, content_hash, alive)
         yield from run.parts(decoder, asset, stream)
     for companion in asset.companions:
         yield from run.companion(companion)
@@ -198,6 +208,7 @@ class _Run:
 
     def parts(self, decoder: Decoder, asset: Asset, stream: BinaryIO) -> Iterator[Part]:
         """Full parts; what is left over waits for the next call."""
+        noted = len(self._errors)
         try:
             for media in self._watched(decoder.open(asset, stream)):
                 try:
@@ -211,6 +222,12 @@ class _Run:
                     self._errors.append(error)
         except DecodeError as error:
             self._errors.append(error)
+        except OSError:
+            if _failure(stream) is None:
+                raise
+        failure = _failure(stream)
+        if failure:  # whatever the decoder made of it: the content is not at fault
+            self._errors[noted:] = [AssetError(asset.uri, failure.reason)]
 
     def companion(self, companion: Asset) -> Iterator[Part]:
         """Parts of a file that belongs to the asset."""
@@ -358,6 +375,10 @@ class _Run:
             told = " ".join(str(error).split())[:200]
             reason = f"{what}: {type(error).__name__}: {told}"
             self._errors.append(DecodeError(self._asset.uri, reason))
+
+
+def _failure(stream: BinaryIO) -> AssetError | None:
+    return stream.failure if isinstance(stream, RemoteStream) else None
 
 
 def _share(segment: Segment, media: Media) -> float | None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from polyseek.core.errors import AssetError
+from polyseek.core.errors import AssetError, ConfigError
 from polyseek.core.hits import Clip, Hit
 from polyseek.core.types import Asset, Modality, Span
 from polyseek.ingest.decode import decoder_for, decoders
@@ -19,7 +19,7 @@ from polyseek.ingest.decoders.container import origin_s
 from polyseek.ingest.decoders.pdf import PdfDecoder, page_picture
 from polyseek.ingest.decoders.video_frames import FramePictures
 from polyseek.ingest.decoders.video_track import video_track
-from polyseek.ingest.sources.files import open_file
+from polyseek.ingest.sources.locate import open_uri
 
 THUMBNAIL_SIDE = 320
 CLIP_S = 10.0
@@ -30,20 +30,20 @@ SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
 def preview(hit: Hit) -> Clip | None:
     """A JPEG of a picture or page, an Opus clip of a sound, a silent MP4 of a video moment.
 
-    None for what has no picture and no sound, and for files that cannot be read any more.
+    None for what has no picture and no sound, and for assets that cannot be read any more.
     """
     make = {
         Modality.IMAGE: _picture,
         Modality.AUDIO: _sound,
         Modality.VIDEO: _film,
     }.get(hit.modality)
-    if make is None or urlsplit(hit.uri).scheme != "file":
+    if make is None:
         return None
     import av
 
     try:
         return make(hit)
-    except (AssetError, OSError, ValueError, av.error.FFmpegError):
+    except (AssetError, ConfigError, OSError, ValueError, av.error.FFmpegError):
         return None
 
 
@@ -55,7 +55,7 @@ def _picture(hit: Hit) -> Clip | None:
         modified=datetime.now(UTC),
         etag="",
     )
-    with open_file(hit.uri) as stream:
+    with open_uri(hit.uri) as stream:
         image = _image(asset, stream, hit.span)
     if image is None:
         return None
@@ -80,7 +80,7 @@ def _sound(hit: Hit) -> Clip | None:
 
     buffer = BytesIO()
     with (
-        open_file(hit.uri) as file,
+        open_uri(hit.uri) as file,
         av.open(file) as source,
         av.open(buffer, "w", format="ogg") as target,
     ):
@@ -105,7 +105,7 @@ def _film(hit: Hit) -> Clip | None:
 
     buffer = BytesIO()
     with (
-        open_file(hit.uri) as file,
+        open_uri(hit.uri) as file,
         av.open(file) as source,
         av.open(buffer, "w", format="mp4") as target,
     ):

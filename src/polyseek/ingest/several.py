@@ -1,23 +1,21 @@
-"""Folders and files that a user names: checked first, then ingested one after the other."""
+"""Sources that a user names: checked first, then ingested one after the other."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, Settings
-from polyseek.core.errors import ConfigError, EmptySourceError, SourceNotFoundError
+from polyseek.core.errors import ConfigError, EmptySourceError
 from polyseek.core.hits import HubBiases
-from polyseek.core.protocols import Encoder, Store
+from polyseek.core.protocols import Encoder, JoiningSource, Source, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.types import AssetStatus
 from polyseek.ingest.pipeline import ingest
-from polyseek.ingest.sources.files import FileSource
+from polyseek.ingest.sources.locate import source_at, uri_of
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +32,7 @@ class Given:
     """
 
     paths: Sequence[str | Path]
-    sources: Sequence[FileSource]
+    sources: Sequence[Source]
     options: IndexOptions
     warning: str | None = None
 
@@ -48,14 +46,11 @@ def given(paths: Sequence[str | Path], options: IndexOptions) -> Given:
 
     Raises:
         SourceNotFoundError: A source or the metadata table is missing.
+        UnknownPluginError: No source is registered for a URL's scheme.
         SourceError: The metadata table cannot be read or joined.
         ConfigError: No row of the metadata table belongs to a file.
     """
-    for path in paths:
-        if not Path(path).expanduser().exists():
-            raise SourceNotFoundError(f"{path}: no such file or folder")
-    make = plugins.load("source", "files")
-    sources = [make(Path(path).expanduser(), options) for path in paths]
+    sources = [source_at(path, options) for path in paths]
     warning = _check_table(sources, options)
     return Given(paths=paths, sources=sources, options=options, warning=warning)
 
@@ -112,17 +107,10 @@ def ingest_all(
     return total
 
 
-def uri_of(path: str | Path) -> str:
-    """The uri of a path that a user names; one that is a uri already stays as it is."""
-    if isinstance(path, str) and "://" in path:
-        return path
-    return Path(os.path.abspath(Path(path).expanduser())).as_uri()  # noqa: PTH100 - keeps links
-
-
-def _check_table(sources: Sequence[FileSource], options: IndexOptions) -> str | None:
+def _check_table(sources: Sequence[Source], options: IndexOptions) -> str | None:
     rows: dict[str, bool] = {}
     for source in sources:
-        for path, joined in source.joined().items():
+        for path, joined in source.joined().items() if isinstance(source, JoiningSource) else ():
             rows[path] = rows.get(path, False) or joined
     lost = [path for path, joined in rows.items() if not joined]
     if lost and len(lost) == len(rows):

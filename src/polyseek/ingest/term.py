@@ -12,14 +12,16 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import urlopen
 
-from polyseek.core.errors import DecodeError, QueryError
+from polyseek.core.errors import AssetError, DecodeError, QueryError
 from polyseek.core.hits import PICTURE_LABEL, Query
+from polyseek.core.objects import BUCKETS, scheme_of
 from polyseek.core.texts import well_formed
 from polyseek.core.types import Asset, Modality
 from polyseek.ingest.decode import decoder_for, decoders, segmenters
+from polyseek.ingest.sources.locate import open_uri, uri_of
 
 TEXT_PREFIX = "text:"
 MAX_REMOTE_BYTES = 64 * 1024 * 1024
@@ -35,7 +37,8 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
     Args:
         term: A PIL image; a path; or a string, which is a path when it names an existing file, or
             has no space and either a slash or the ending of a media file, a URL when it starts
-            with ``http(s)://``, and a text otherwise. ``text:...`` forces text.
+            with ``http(s)://``, an object when with ``s3://``, ``gs://`` or ``az://``, and a text
+            otherwise. ``text:...`` forces text.
         offline: Refuse URLs.
 
     Raises:
@@ -50,6 +53,8 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
         return _from_text(term.removeprefix(TEXT_PREFIX))
     if re.match(r"https?://\S+$", term):
         return _from_url(term, offline=offline)
+    if scheme_of(term) in BUCKETS:
+        return _from_bucket(term, offline=offline)
     if _is(_expanded(Path(term)), Path.is_file) or _looks_like_path(term) or _is_file_name(term):
         return _from_path(Path(term))
     return _from_text(term)
@@ -129,6 +134,28 @@ def _from_url(url: str, *, offline: bool) -> Query:
     if Path(name).suffix.lower() not in decoders():
         asset = replace(asset, path="picture.jpg")  # many image URLs have no ending
     return _query(asset, BytesIO(data), label=url)
+
+
+def _from_bucket(url: str, *, offline: bool) -> Query:
+    if offline:
+        raise QueryError(f"{url}: not fetched, because polyseek is set to offline")
+    try:
+        return query_of(uri_of(url))
+    except DecodeError:
+        raise
+    except AssetError as error:
+        raise QueryError(str(error)) from error
+
+
+def query_of(uri: str) -> Query:
+    """What an asset holds, as a query.
+
+    Raises:
+        AssetError: It cannot be read or decoded.
+    """
+    asset = _asset(uri, Path(unquote(urlsplit(uri).path)).name)
+    with open_uri(uri) as stream:
+        return _query(asset, stream, label=uri)
 
 
 def _query(asset: Asset, stream: BinaryIO, *, label: str) -> Query:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from polyseek.core.metrics import ndcg_at, ranked_gains
 from polyseek.core.tuning import Calibration, Numbers, Origin, Pair, WordEvidence
-from polyseek.core.types import Floats
+from polyseek.core.types import Floats, Modality
 from polyseek.learn.calibration import Examples, examples, fit, refit, with_match
 from polyseek.learn.isotonic import fit_curve
 from polyseek.learn.splits import CHOOSE, FIT, HELD_OUT, Split
@@ -163,6 +163,23 @@ def fit_with_labels(
     )
 
 
+def in_proportion(
+    calibrations: Mapping[Pair, Calibration], shipped: Mapping[Pair, Calibration]
+) -> WordEvidence:
+    """The weight at which words still count as much beside the embedding as they did before.
+
+    Where labels make a unit of cosine worth less, a word is worth less by the same factor, so that
+    hybrid search ranks as it does with what ships.
+    """
+    usual = WordEvidence()
+    ratios = [
+        own.slope / shipped[pair].slope
+        for pair, own in calibrations.items()
+        if own.origin is Origin.PAIRS and pair[0] is Modality.TEXT and pair in shipped
+    ]
+    return replace(usual, weight=usual.weight * float(np.mean(ratios))) if ratios else usual
+
+
 def choose_words(
     answers: Mapping[int, Sequence[Answers]], *, now: WordEvidence
 ) -> tuple[WordEvidence, str]:
@@ -176,13 +193,13 @@ def choose_words(
     if len(choose) + len(held_out) < MIN_PLATT:
         return now, (
             f"words: {len(choose) + len(held_out)} labelled queries that do not stand in their "
-            "answers are too few to weigh words by; nothing changed"
+            "answers are too few to weigh words by; they count as much beside embeddings as before"
         )
     grid = [WordEvidence(weight=w, share_power=p) for w in WEIGHTS for p in SHARE_POWERS]
     means = [_mean(choose, evidence) for evidence in grid]
     best = grid[int(np.argmax(means))]
     if max(means) < _mean(choose, now) + MIN_GAIN:
-        return now, f"words: weight {now.weight:g} and power {now.share_power:g} stay the best"
+        return now, f"words: weight {now.weight:.3g} and power {now.share_power:g} stay the best"
     before, after = _mean(held_out, now), _mean(held_out, best)
     figures = f"nDCG@10 {before:.3f} -> {after:.3f} on {len(held_out):,} held-out queries"
     if after < before:

@@ -29,12 +29,9 @@ def embed(query: Query, encoder: Encoder, glossary: Glossary | None = None) -> E
     Raises:
         QueryError: The encoder has no tower for the query's modality.
     """
-    known = query.embeddings
-    if known is None:
-        said = _readings(query, glossary) if glossary else []
-        first, *others = embed_all([query, *said], encoder)
-        return _blended(first, others) if others else first
-    return mean_of(list(zip(known.shared, known.tower, strict=True)))
+    said = _readings(query, glossary) if glossary else []
+    first, *others = embed_all([query, *said], encoder)
+    return _blended(first, others) if others else first
 
 
 def embed_all(
@@ -56,9 +53,11 @@ def embed_all(
         QueryError: The encoder has no tower for a query's modality.
     """
     places: dict[Modality, list[tuple[int, Signal]]] = defaultdict(list)
-    for place, query in enumerate(queries):
-        places[query.modality] += [(place, signal) for signal in query.signals]
     rows: dict[int, list[tuple[Floats, Floats]]] = defaultdict(list)
+    for place, query in enumerate(queries):
+        if query.embeddings is not None:
+            rows[place] += zip(query.embeddings.shared, query.embeddings.tower, strict=True)
+        places[query.modality] += [(place, signal) for signal in query.signals]
     done = 0
     for modality, signals in places.items():
         tower = encoder.info.towers.get(modality)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from io import BytesIO
@@ -77,13 +76,12 @@ def _card(hit: Hit, clip: Clip | None) -> str:
 def _body(hit: Hit, clip: Clip | None, name: str) -> str:
     if clip is None:
         return f"<blockquote>{_escape(hit.text or '')}</blockquote>"
-    if not clip.mime.startswith("image") or not (hit.account and hit.account.where):
-        return clip.html(name)
-    source = f"data:{clip.mime};base64,{b64encode(clip.data).decode()}"
-    return _heat(hit.account.where, clip, source, name)
+    if hit.account and hit.account.where:
+        return _heat(hit.account.where, clip, name)
+    return clip.html(name)
 
 
-def _heat(where: Sequence[Sequence[float]], clip: Clip, source: str, name: str) -> str:
+def _heat(where: Sequence[Sequence[float]], clip: Clip, name: str) -> str:
     """The picture, darker where it does not answer; the encoder looked at its centre square."""
     from PIL import Image
 
@@ -100,7 +98,7 @@ def _heat(where: Sequence[Sequence[float]], clip: Clip, source: str, name: str) 
     )
     return (
         f'<svg class="where" viewBox="0 0 {width} {height}" role="img" aria-label="{name}">'
-        f'<image href="{source}" width="{width}" height="{height}"/>{cells}</svg>'
+        f'<image href="{clip.url}" width="{width}" height="{height}"/>{cells}</svg>'
     )
 
 

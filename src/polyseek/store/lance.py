@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,10 +38,9 @@ from polyseek.store import inverted, lance_index, lance_search, lance_text, layo
 from polyseek.store.batches import join_batches, require_finite, space_dim, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
-from polyseek.store.lance_files import committing, connect, content_hashes, has_table, writer_lock
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
+from polyseek.store.places import Place, committing, place_of
 from polyseek.store.resident import Resident
-from polyseek.store.version import VersionWatch
 
 FORMAT_VERSION = 1
 KEEP_VERSIONS = timedelta(hours=1)
@@ -55,25 +53,22 @@ class LanceStore:
     """See `polyseek.core.protocols.Store`.
 
     Args:
-        location: Folder of the collection.
-        database: The open LanceDB connection.
+        place: Where its tables are.
         resident: Search copies in memory instead of asking Lance.
     """
 
-    def __init__(self, location: str, database: Any, *, resident: bool) -> None:
-        self.location = location
-        self._folder = Path(location).absolute()  # the working folder may change
-        self._database = database
+    def __init__(self, place: Place, *, resident: bool) -> None:
+        self.location, self.place = place.location, place
+        self._database = place.connect()
         self._resident: dict[Modality, Resident] | None = {} if resident else None
         self._tables: dict[str, Any] = {}
-        self._versions = VersionWatch()
         self._clashes = ClashLog()
         self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: dict[str, str | None] = {}
         self._tuning: tuple[int, Tuning] | None = None
         self._notes: tuple[int, Mapping[str, str]] | None = None
         self._attached: tuple[int, dict[str, bytes | None]] | None = None
-        self.manifest = _read_manifest(location, self._table(layout.ASSETS))
+        self.manifest = _read_manifest(self.location, self._table(layout.ASSETS))
 
     @classmethod
     def create(cls, location: str, manifest: Manifest, *, resident: bool = False) -> LanceStore:
@@ -83,14 +78,15 @@ class LanceStore:
             CollectionBusyError: Another process is making one here.
             StoreError: The location cannot be written, or holds a collection already.
         """
-        folder = Path(location).absolute()
+        place = place_of(location)
         try:
-            with writer_lock(location, folder):
-                database = connect(folder)
-                database.create_table(layout.ASSETS, schema=layout.assets_schema(manifest))
+            with place.writing():
+                schema = layout.assets_schema(manifest)
+                place.connect().create_table(layout.ASSETS, schema=schema)
         except (OSError, RuntimeError, ValueError) as error:
-            raise StoreError(f"{location}: a collection cannot be made here: {error}") from error
-        return cls(location, database, resident=resident)
+            told = place.explain(error)
+            raise StoreError(f"{location}: a collection cannot be made here: {told}") from error
+        return cls(place_of(location), resident=resident)
 
     @classmethod
     def open(cls, location: str, *, resident: bool = False) -> LanceStore:
@@ -101,16 +97,17 @@ class LanceStore:
             IncompatibleCollectionError: It has a newer format.
             StoreError: It cannot be read.
         """
-        folder = Path(location).absolute()
-        if not has_table(folder, layout.ASSETS):
+        place = place_of(location)
+        if not place.has_table(layout.ASSETS):
             raise CollectionNotFoundError(
                 f"{location}: no collection here; make one with 'polyseek index FOLDER -c "
                 f"{location}', or name another with -c"
             )
         try:
-            return cls(location, connect(folder), resident=resident)
+            return cls(place, resident=resident)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise StoreError(f"{location}: the collection cannot be read: {error}") from error
+            told = place.explain(error)
+            raise StoreError(f"{location}: the collection cannot be read: {told}") from error
 
     @property
     def version(self) -> int:
@@ -239,10 +236,11 @@ class LanceStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """See `polyseek.core.protocols.StoreWriter`."""
-        with writer_lock(self.location, self._folder):
+        with self.place.writing():
             try:
                 with self._reading():
-                    self._recorded = content_hashes(self._table(layout.ASSETS))
+                    self.place.renew([table for _, table in self._all_tables()])
+                    self._recorded = _content_hashes(self._table(layout.ASSETS))
                 self._renew()
                 yield
             finally:
@@ -250,9 +248,10 @@ class LanceStore:
 
     @committing
     def _renew(self) -> None:
-        """Give what an older polyseek wrote the words that it lacks."""
-        for _, table in self._segment_tables():
-            if not lance_text.searchable(table):
+        """Give what an older polyseek wrote the words and the primary keys that it lacks."""
+        for modality, table in self._all_tables():
+            layout.ensure_key(table)
+            if modality is not None and not lance_text.searchable(table):
                 lance_text.refresh(table)
 
     @committing
@@ -303,7 +302,8 @@ class LanceStore:
             found = bias(layout.embeddings_of(block))
             parts.append(pa.table({"id": block["id"], name: pa.array(found, pa.float32())}))
         if parts:
-            table.merge_insert("id").when_matched_update_all().execute(pa.concat_tables(parts))
+            rows = layout.keyed(pa.concat_tables(parts))
+            table.merge_insert("id").when_matched_update_all().execute(rows)
 
     @committing
     def save_tuning(self, tuning: Tuning) -> None:
@@ -356,8 +356,8 @@ class LanceStore:
         # LanceDB has no error class of its own.
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(
-                f"{self.location}: the collection cannot be read: {error}; if files are missing "
-                "or damaged, index the source into a new collection with -c"
+                f"{self.location}: the collection cannot be read: {self.place.explain(error)}; if "
+                "files are missing or damaged, index the source into a new collection with -c"
             ) from error
 
     def _unsettle(self, uris: Sequence[str]) -> None:
@@ -399,7 +399,7 @@ class LanceStore:
             dims = self.manifest.dim, self.manifest.tower_dims[modality]
             name = layout.segments_table(modality)
             self._tables[name] = self._database.create_table(
-                name, schema=layout.segments_schema(*dims)
+                name, schema=layout.segments_schema(*dims), exist_ok=True
             )
             table = self._tables[name]
         for _, other in self._segment_tables():
@@ -461,7 +461,7 @@ class LanceStore:
             )
 
     def _version_of(self, table: Any) -> int:
-        return self._versions.of(table, self._folder / f"{table.name}.lance")
+        return self.place.version_of(table)
 
     def _table(self, name: str) -> Any:
         if name not in self._tables:
@@ -473,7 +473,7 @@ class LanceStore:
         return self._table(name) if self._exists(name) else None
 
     def _exists(self, name: str) -> bool:
-        return name in self._tables or has_table(self._folder, name)
+        return name in self._tables or self.place.has_table(name)
 
     def _segment_tables(self) -> Iterator[tuple[Modality, Any]]:
         for modality in Modality:
@@ -532,6 +532,12 @@ def _batch(modality: Modality, rows: pa.Table) -> SegmentBatch:
         embeddings=layout.embeddings_of(rows),
         hub_bias=layout.hub_biases_of(rows),
     )
+
+
+def _content_hashes(assets: Any) -> dict[str, str | None]:
+    """The content hash of every asset in the table of records."""
+    rows = assets.search().select(["uri", "content_hash"]).to_arrow()
+    return dict(zip(rows["uri"].to_pylist(), rows["content_hash"].to_pylist(), strict=True))
 
 
 def _condition(column: str, values: Sequence[str]) -> str:

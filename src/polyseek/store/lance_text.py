@@ -35,7 +35,7 @@ def search(table: Any, request: Retrieval, condition: Filter | None, *, terms: T
     cosines = layout.vectors_to_numpy(found[vector]) @ request.vector if len(found) else np.zeros(0)
     hits = hits_from_arrow(
         found.drop_columns([vector]), cosines.tolist(), request.modality, hub=request.hub,
-        matched=matches(terms, found),
+        matched=matches(terms, found["_score"], found[layout.WORDS]),
     )  # fmt: skip
     return Candidates(hits=hits, tier="lance-text", rows=_rows(table, condition))
 
@@ -44,18 +44,24 @@ def ranked(
     table: Any, terms: Terms, limit: int, *, condition: Filter | None, columns: Sequence[str]
 ) -> pa.Table:
     """These columns and ``_score`` of the best rows; equal scores are ordered by id."""
-    query = table.search(_query(terms)).limit(limit + _TIES).select([*columns, "_score"])
-    if condition is not None:
-        query = query.where(to_sql(condition, table.schema.names), prefilter=True)
-    found = query.to_arrow()
+    found = _best(table, terms, limit, condition).select([*columns, "_score"]).to_arrow()
     return found.sort_by([("_score", "descending"), ("id", "ascending")]).slice(0, limit)
 
 
-def matches(terms: Terms, found: pa.Table) -> list[tuple[float, float]]:
-    """`text_score` and `text_share` of rows that `ranked` gave with their words."""
-    stored = found[layout.WORDS].to_pylist()
-    shares = (share_found(terms, words or "") for words in stored)
-    return list(zip(found["_score"].to_pylist(), shares, strict=True))
+def scored(table: Any, terms: Terms, limit: int, condition: Filter | None) -> pa.Table:
+    """``_rowid`` and ``_score`` of the best rows and of some more, from the index alone."""
+    return (
+        _best(table, terms, limit, condition)
+        .select(["_score"])
+        .with_row_id(with_row_id=True)
+        .to_arrow()
+    )
+
+
+def matches(terms: Terms, scores: Any, words: Any) -> list[tuple[float, float]]:
+    """`text_score` and `text_share` of rows with these words."""
+    shares = (share_found(terms, stored or "") for stored in words.to_pylist())
+    return list(zip(scores.to_pylist(), shares, strict=True))
 
 
 def searchable(table: Any) -> bool:
@@ -97,7 +103,15 @@ def _fill(table: Any) -> None:
             for i, (uri, text) in enumerate(zip(uris, texts, strict=True))
         ]
         parts.append(pa.table({"id": rows["id"], layout.WORDS: pa.array(found, pa.string())}))
-    table.merge_insert("id").when_matched_update_all().execute(pa.concat_tables(parts))
+    filled = layout.keyed(pa.concat_tables(parts))
+    table.merge_insert("id").when_matched_update_all().execute(filled)
+
+
+def _best(table: Any, terms: Terms, limit: int, condition: Filter | None) -> Any:
+    query = table.search(_query(terms)).limit(limit + _TIES)
+    if condition is None:
+        return query
+    return query.where(to_sql(condition, table.schema.names), prefilter=True)
 
 
 def _query(terms: Terms) -> Any:

@@ -50,9 +50,16 @@ NOTES = "notes"
 ATTACHMENTS = "attachments"
 """Named data that belongs to the collection, one row each."""
 
+_PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
+"""With it, two writers that insert the same row conflict, and the later one updates it instead."""
+
 ATTACHMENTS_SCHEMA = pa.schema(
-    [pa.field("name", pa.string(), nullable=False), ("data", pa.large_binary())]
+    [
+        pa.field("name", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
+        ("data", pa.large_binary()),
+    ]
 )
+
 _MANIFEST_KEY = b"polyseek.manifest"
 _FIELD_PREFIX = "m_"
 _ARROW = {
@@ -110,7 +117,7 @@ def segments_schema(dim: int, tower_dim: int) -> pa.Schema:
     """A segments table before any metadata: shared float32 ``(dim,)``, tower float16."""
     return pa.schema(
         [
-            pa.field("id", pa.string(), nullable=False),
+            pa.field("id", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
             pa.field("asset_uri", pa.string(), nullable=False),
             ("span_unit", pa.string()),
             ("span_start", pa.float64()),
@@ -168,7 +175,7 @@ def segments_to_arrow(
     for name, kind in fields.items():
         values = [to_storage(typed.get(name)) for typed, _ in rows]
         columns[column_of(name)] = pa.array(values, _ARROW[kind])
-    return pa.table(columns)
+    return keyed(pa.table(columns))
 
 
 def vectors_to_arrow(rows: Floats, type_: pa.DataType) -> pa.Array:
@@ -251,7 +258,7 @@ def assets_schema(manifest: Manifest) -> pa.Schema:
     text = json.dumps(asdict(manifest), sort_keys=True)
     return pa.schema(
         [
-            pa.field("uri", pa.string(), nullable=False),
+            pa.field("uri", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
             pa.field("status", pa.string(), nullable=False),
             ("reason", pa.string()),
             ("modalities", pa.list_(pa.string())),
@@ -262,6 +269,19 @@ def assets_schema(manifest: Manifest) -> pa.Schema:
         ],
         metadata={_MANIFEST_KEY: text.encode()},
     )
+
+
+def ensure_key(table: Any) -> None:
+    """Give a table that an older polyseek made its primary key."""
+    for column in ("id", "uri"):
+        if column in table.schema.names and not table.schema.field(column).metadata:
+            table.update_field_metadata({"path": column, "metadata": _PRIMARY_KEY})
+
+
+def keyed(rows: pa.Table) -> pa.Table:
+    """Rows with an id that is never null, as Lance wants a primary key also in what is merged."""
+    place = rows.schema.get_field_index("id")
+    return rows.set_column(place, pa.field("id", pa.string(), nullable=False), rows["id"])
 
 
 def manifest_of(schema: pa.Schema) -> Manifest:

@@ -36,7 +36,11 @@ class Resident:
         self._offsets: dict[HubCorrection, Floats] = {}
         vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
         names = [name for name in table.schema.names if name not in vectors]
-        self._columns: pa.Table = table.search().select(names).to_arrow().combine_chunks()
+        read = (
+            table.search().select(names).with_row_id(with_row_id=True).to_arrow().combine_chunks()
+        )
+        self._row_ids = read["_rowid"].to_numpy()
+        self._columns: pa.Table = read.drop_columns(["_rowid"])
         # The order of ids, so that equal scores come in the same order everywhere.
         self._tiebreak = np.argsort(
             np.argsort(np.array(self._columns["id"].to_pylist(), dtype=str), kind="stable")
@@ -64,16 +68,19 @@ class Resident:
     def search_text(
         self, request: Retrieval, condition: Filter | None, *, terms: Terms
     ) -> Candidates:
-        """See `polyseek.core.protocols.StoreReader`; the words are looked up on disk."""
+        """See `polyseek.core.protocols.StoreReader`; the words are looked up in Lance's index."""
         if not lance_text.searchable(self._table) or not terms:
             return Candidates(hits=(), tier="empty", rows=0)
-        found = lance_text.ranked(
-            self._table, terms, request.limit, condition=condition, columns=["id", layout.WORDS]
-        )
-        rows = np.array([self._row_of[id_] for id_ in found["id"].to_pylist()], np.int64)
+        found = lance_text.scored(self._table, terms, request.limit, condition)
+        rows, scores = self._rows_of(found["_rowid"].to_numpy()), found["_score"].to_numpy()
+        order = best_first(rows, scores, self._tiebreak)[: request.limit]
+        rows = rows[order]
         hits = hits_from_arrow(
             self._columns, self._cosines(request, rows), self.modality, rows=rows.tolist(),
-            hub=request.hub, matched=lance_text.matches(terms, found),
+            hub=request.hub,
+            matched=lance_text.matches(
+                terms, found["_score"].take(order), self._columns[layout.WORDS].take(rows)
+            ),
         )  # fmt: skip
         eligible = len(self._columns)
         if condition is not None:
@@ -121,8 +128,18 @@ class Resident:
         return list(self._columns["id"].to_pylist())
 
     @cached_property
+    def _by_row_id(self) -> Rows:
+        return np.argsort(self._row_ids)
+
+    @cached_property
     def _row_of(self) -> dict[str, int]:
         return {id_: row for row, id_ in enumerate(self._ids)}
+
+    def _rows_of(self, row_ids: Any) -> Rows:
+        """Our numbers of Lance's rows."""
+        places = np.searchsorted(self._row_ids, row_ids, sorter=self._by_row_id)
+        rows: Rows = self._by_row_id[places]
+        return rows
 
     def _cosines(self, request: Retrieval, rows: Rows) -> list[float]:
         """The cosine of each of these rows."""

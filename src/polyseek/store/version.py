@@ -1,4 +1,4 @@
-"""Which version a table on local disk has, without asking Lance every time."""
+"""Which version a table has, without asking Lance every time."""
 
 from __future__ import annotations
 
@@ -42,3 +42,29 @@ def _changed_ns(folder: Path) -> int | None:
         return folder.stat().st_mtime_ns
     except OSError:
         return None
+
+
+class PolledVersions:
+    """Remembers a table's version for a while: on object storage, asking costs a request.
+
+    Args:
+        every_s: How long what another process has written may not be seen.
+    """
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._known: dict[str, tuple[float, int]] = {}
+
+    def of(self, table: Any) -> int:
+        """The newest version, or one that was the newest at most `every_s` ago."""
+        now_s = time.monotonic()
+        known = self._known.get(table.name)
+        if known is not None and now_s - known[0] < self._every_s:
+            return known[1]
+        version = int(table.version)
+        self._known[table.name] = now_s, version
+        return version
+
+    def forget(self) -> None:
+        """Ask again: this process has written."""
+        self._known.clear()

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from pathspec import GitIgnoreSpec
-
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import AssetError, ConfigError, SourceError, SourceNotFoundError
+from polyseek.core.errors import AssetError, SourceError, SourceNotFoundError
 from polyseek.core.texts import well_formed
-from polyseek.core.types import Asset, Metadata, MetadataValue
-from polyseek.ingest.decoders.audio import AudioDecoder
-from polyseek.ingest.decoders.subtitles import SubtitleDecoder
-from polyseek.ingest.decoders.video import VideoDecoder
-from polyseek.ingest.sources.metadata import flatten_metadata, read_table
-
-SIDECAR = ".json"
-COLLECTION_SUFFIX, COLLECTION_TABLE = ".polyseek", "assets.lance"
-"""By its name, or by what it holds, a folder is a collection."""
-
-_Names: TypeAlias = "defaultdict[str, list[str]]"
-_PLAYED = AudioDecoder.suffixes | VideoDecoder.suffixes
-_LANGUAGE = re.compile(
-    r"\.[a-z]{2,3}([-_][a-z0-9]{2,8})*(\.(forced|sdh|cc|hi|default))?$", re.IGNORECASE
-)
+from polyseek.core.types import Asset, MetadataValue
+from polyseek.ingest.sources.beside import PLAYED, SIDECAR, is_sidecar, read_sidecar, subtitles
+from polyseek.ingest.sources.metadata import read_table
+from polyseek.ingest.sources.selection import COLLECTION_SUFFIX, COLLECTION_TABLE, Selection
 
 
 class FileSource:
@@ -55,8 +39,7 @@ class FileSource:
     def __init__(self, root: Path | str, options: IndexOptions | None = None) -> None:
         options = options or IndexOptions()
         self.root = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100 - keeps links
-        self._include = _patterns("include", options.include)
-        self._exclude = _patterns("exclude", options.exclude)
+        self._selection = Selection(options)
         self._table = read_table(options.metadata) if options.metadata else {}
 
     def list(self) -> Iterator[Asset | AssetError]:
@@ -65,12 +48,12 @@ class FileSource:
             raise SourceNotFoundError(f"{self.root}: no such file or folder")
         if not self.root.is_dir():
             names: Sequence[str] = ()
-            if self.root.suffix.lower() in _PLAYED:
+            if self.root.suffix.lower() in PLAYED:
                 with suppress(OSError):
                     names = os.listdir(self.root.parent)  # noqa: PTH208 - names are all it takes
-            subtitles = self._subtitles(names, "").get(self.root.name, ())
+            texts = subtitles(names, "", self._selection).get(self.root.name, ())
             for found in self._asset(self.root, self.root.name, siblings=frozenset()):
-                yield _with_subtitles(found, self.root, subtitles)
+                yield _with_subtitles(found, self.root, texts)
             return
         try:
             os.scandir(self.root).close()
@@ -93,12 +76,7 @@ class FileSource:
             return uri == own
         if uri.endswith("/"):  # a folder that could not be read
             return True
-        path = PurePosixPath(os.fsdecode(unquote_to_bytes(uri.removeprefix(above))))
-        folders = list(path.parents)[:-1]
-        passed_by = any(part.startswith(".") for part in path.parts) or any(
-            folder.suffix == COLLECTION_SUFFIX or self._pruned(str(folder)) for folder in folders
-        )
-        return self._wanted(str(path)) and not passed_by
+        return self._selection.covers(os.fsdecode(unquote_to_bytes(uri.removeprefix(above))))
 
     def joined(self) -> Mapping[str, bool]:
         """Whether each row of the metadata table belongs to a file, by its path."""
@@ -126,20 +104,20 @@ class FileSource:
         names = frozenset(entry.name for entry in entries)
         if identity in above or COLLECTION_TABLE in names:
             return
-        subtitles = self._subtitles(names, prefix)
-        attached = {name for beside in subtitles.values() for name in beside}
+        texts = subtitles(names, prefix, self._selection)
+        attached = {name for beside in texts.values() for name in beside}
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             path, below = folder / entry.name, prefix + entry.name
             if _is_folder(entry):
-                if not entry.name.endswith(COLLECTION_SUFFIX) and not self._pruned(below):
+                if not entry.name.endswith(COLLECTION_SUFFIX) and not self._selection.prunes(below):
                     yield from self._walk(path, below + "/", above | {identity})
             elif entry.name in attached:
                 continue
-            elif self._wanted(below) and not _is_sidecar(entry.name, names):
+            elif self._selection.wants(below) and not is_sidecar(entry.name, names):
                 for asset in self._asset(path, below, siblings=names):
-                    yield _with_subtitles(asset, path, subtitles.get(entry.name, ()))
+                    yield _with_subtitles(asset, path, texts.get(entry.name, ()))
 
     def _asset(
         self, path: Path, below: str, *, siblings: frozenset[str]
@@ -161,7 +139,7 @@ class FileSource:
         if sidecar.name in siblings or (not siblings and sidecar.is_file()):
             try:
                 beside = sidecar.stat()
-                metadata.update(_read_sidecar(sidecar))
+                metadata.update(read_sidecar(sidecar.read_bytes()))
             except (OSError, ValueError, RecursionError) as error:
                 problem = well_formed(f"sidecar {sidecar.name} cannot be read: {error}")
                 tag.append(problem)
@@ -177,31 +155,6 @@ class FileSource:
             problem=problem,
         )
 
-    def _subtitles(self, names: Iterable[str], prefix: str) -> Mapping[str, Sequence[str]]:
-        """The names of the subtitle files of each recording in a folder."""
-        texts = [name for name in names if _ends_in(name, SubtitleDecoder.suffixes)]
-        recordings: _Names = defaultdict(list)
-        for name in names if texts else ():
-            if _ends_in(name, _PLAYED) and self._wanted(prefix + name):
-                recordings[Path(name).stem].append(name)
-        beside: _Names = defaultdict(list)
-        for name in sorted(texts):
-            if self._exclude and self._exclude.match_file(prefix + name):
-                continue
-            stem = Path(name).stem
-            whose = stem if stem in recordings else _LANGUAGE.sub("", stem)
-            for recording in recordings.get(whose, []):
-                beside[recording].append(name)
-        return beside
-
-    def _wanted(self, below: str) -> bool:
-        if self._include and not self._include.match_file(below):
-            return False
-        return not (self._exclude and self._exclude.match_file(below))
-
-    def _pruned(self, below: str) -> bool:
-        return bool(self._exclude and self._exclude.match_file(below + "/"))
-
 
 def open_file(uri: str) -> BinaryIO:
     """Open a ``file:`` uri for reading. Raises `OSError`."""
@@ -213,29 +166,11 @@ def local_path(uri: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 
-def _patterns(flag: str, lines: object) -> GitIgnoreSpec | None:
-    patterns = [str(line) for line in lines] if isinstance(lines, (list, tuple)) else [str(lines)]
-    if not any(patterns):
-        return None
-    try:
-        return GitIgnoreSpec.from_lines(patterns)
-    except ValueError as error:
-        raise ConfigError(f"--{flag} {patterns}: not a .gitignore pattern: {error}") from error
-
-
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def _is_sidecar(name: str, siblings: frozenset[str]) -> bool:
-    return name.endswith(SIDECAR) and name.removesuffix(SIDECAR) in siblings
-
-
-def _ends_in(name: str, suffixes: frozenset[str]) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in suffixes
 
 
 def _with_subtitles(
@@ -266,10 +201,3 @@ def _with_subtitles(
     return replace(
         found, companions=tuple(companions), etag=etag, problem="; ".join(problems) or None
     )
-
-
-def _read_sidecar(path: Path) -> Metadata:
-    content = json.loads(path.read_bytes())
-    if not isinstance(content, dict):
-        raise ValueError(f"expected an object, got {type(content).__name__}")  # noqa: TRY004
-    return flatten_metadata(content)

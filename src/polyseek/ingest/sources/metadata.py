@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from polyseek.core.errors import SourceError, SourceNotFoundError
 from polyseek.core.types import Metadata, MetadataValue
@@ -27,7 +27,8 @@ def read_table(path: Path) -> dict[str, Metadata]:
     if not path.is_file():
         raise SourceNotFoundError(f"--metadata {path}: no such file")
     try:
-        return _joined(path, _rows(path))
+        with path.open("rb") as file:
+            return _joined(path, rows_of(path.suffix, file))
     except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"--metadata {path}: cannot be read: {error}") from error
 
@@ -80,25 +81,30 @@ def flatten_metadata(
     return fields
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    suffix = path.suffix.lower()
+def rows_of(suffix: str, file: BinaryIO) -> list[dict[str, Any]]:
+    """The rows of a table in one of the formats that file names tell.
+
+    Raises:
+        ValueError: It is in another format, or broken.
+    """
+    suffix = suffix.lower()
     if suffix in (".csv", ".tsv"):
         from pyarrow import csv
 
         parse = csv.ParseOptions(
             delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True
         )
-        rows: list[dict[str, Any]] = csv.read_csv(path, parse_options=parse).to_pylist()
+        rows: list[dict[str, Any]] = csv.read_csv(file, parse_options=parse).to_pylist()
     elif suffix in (".jsonl", ".ndjson"):
         import json
 
-        rows = [json.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+        rows = [json.loads(line) for line in file.read().splitlines() if line.strip()]
         if not all(isinstance(row, dict) for row in rows):
             raise ValueError("expected an object in every line")
     elif suffix in (".parquet", ".pq"):
         from pyarrow import parquet
 
-        rows = parquet.read_table(path).to_pylist()
+        rows = parquet.read_table(file).to_pylist()
     else:
         raise ValueError("expected a .csv, .tsv, .jsonl or .parquet file")
     return rows

@@ -78,6 +78,10 @@ def load(setup: RerankSetup) -> CrossEncoderReranker:
             '[rerank.cross-encoder] needs model = "NAME or FOLDER" of a cross-encoder, and '
             "nothing else"
         )
-    if find_spec("sentence_transformers") is None:
+    try:
+        installed = find_spec("sentence_transformers") is not None
+    except ValueError:  # somebody has put nothing in its place
+        installed = False
+    if not installed:
         raise MissingExtraError("the cross-encoder reranker", "rerank")
     return CrossEncoderReranker(model, offline=setup.settings.offline)

@@ -20,10 +20,8 @@ from polyseek.testing.store.writing import WriteChecks
 __all__ = ["StoreConformance"]
 
 
-class StoreConformance(
-    SearchChecks, WordChecks, SparseChecks, MetadataChecks, WriteChecks, TuningChecks, ABC
-):
-    """Checks of `polyseek.core.protocols.Store`; name the subclass ``Test...``."""
+class StoreCase(ABC):
+    """How the checks get their stores."""
 
     @abstractmethod
     def make_store(self, tmp_path: Path, manifest: Manifest) -> Store:
@@ -45,3 +43,9 @@ class StoreConformance(
         if handle is None:
             pytest.skip("second_handle() gives None: this store cannot be opened a second time")
         return handle
+
+
+class StoreConformance(
+    SearchChecks, WordChecks, SparseChecks, MetadataChecks, WriteChecks, TuningChecks, StoreCase
+):
+    """Checks of `polyseek.core.protocols.Store`; name the subclass ``Test...``."""

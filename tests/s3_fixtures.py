@@ -1,0 +1,64 @@
+"""A real S3 server, one per test session, and buckets in it."""
+
+import itertools
+
+import pytest
+
+from polyseek.core import objects
+from polyseek.testing.s3 import s3_proxy, s3_server
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def s3_process(tmp_path_factory):
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process, monkeypatch, tmp_path):
+    """The server, with the environment of this process leading to it."""
+    _lead_to(s3_process, None, monkeypatch, tmp_path)
+    yield s3_process
+    objects.bucket_of.cache_clear()
+
+
+@pytest.fixture
+def proxy(s3_process, monkeypatch, tmp_path):
+    """A proxy in front of the server, with the environment leading to the proxy."""
+    with s3_proxy(s3_process) as proxy:
+        _lead_to(s3_process, proxy.endpoint, monkeypatch, tmp_path)
+        yield proxy
+    objects.bucket_of.cache_clear()
+
+
+@pytest.fixture
+def bucket():
+    """The URL of a bucket nobody else uses; it is made by the first object put into it."""
+    return f"s3://bucket-{next(_names)}"
+
+
+def put(url, content):
+    """Store an object, past everything that is under test."""
+    import obstore
+
+    bucket, key = objects.split_url(url)
+    obstore.put(objects.bucket_of(bucket), key, content)
+
+
+def delete(url):
+    import obstore
+
+    bucket, key = objects.split_url(url)
+    obstore.delete(objects.bucket_of(bucket), key)
+
+
+def _lead_to(server, endpoint, monkeypatch, tmp_path):
+    objects.bucket_of.cache_clear()
+    for name, value in server.environment(endpoint).items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
