@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyseek.api import Collection, Status, open, query  # noqa: A004
+    from polyseek.api import Collection, Status, open, open_external, query  # noqa: A004
     from polyseek.core.errors import AssetError, PolyseekError
     from polyseek.core.hits import Hit
     from polyseek.core.reports import IngestReport
@@ -32,6 +32,7 @@ __all__ = [
     "Span",
     "Status",
     "open",
+    "open_external",
     "query",
 ]
 
@@ -47,6 +48,7 @@ _HOME = {
     "Span": "polyseek.core.types",
     "Status": "polyseek.api",
     "open": "polyseek.api",
+    "open_external": "polyseek.api",
     "query": "polyseek.api",
 }
 

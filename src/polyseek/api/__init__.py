@@ -2,6 +2,18 @@
 
 from polyseek.api.collection import Collection, Status
 from polyseek.api.composing import ComposedQuery, query
-from polyseek.api.opening import open, open_to_index  # noqa: A004 - reads like gzip.open
+from polyseek.api.opening import (
+    open,  # noqa: A004 - reads like gzip.open
+    open_external,
+    open_to_index,
+)
 
-__all__ = ["Collection", "ComposedQuery", "Status", "open", "open_to_index", "query"]
+__all__ = [
+    "Collection",
+    "ComposedQuery",
+    "Status",
+    "open",
+    "open_external",
+    "open_to_index",
+    "query",
+]

@@ -8,32 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polyseek.api import vectors, versions
 from polyseek.api.adapting import AdapterVersions, Shelf
 from polyseek.api.composing import ComposedQuery, read_file
 from polyseek.api.fields import Field, describe
-from polyseek.api.options import mode_of, options_of
+from polyseek.api.options import modalities_of, mode_of, options_of
+from polyseek.api.reindex import what_was_indexed
 from polyseek.api.retrievers import SavedRetrievers
 from polyseek.api.searching import Searcher
 from polyseek.api.tuner import Tuner
+from polyseek.api.vectors import ImportReport
 from polyseek.api.watching import watch
 from polyseek.core import plugins
 from polyseek.core.artifacts import reporting
-from polyseek.core.config import IndexOptions, Settings
-from polyseek.core.errors import (
-    SourceNotFoundError,
-)
+from polyseek.core.columns import Version, VersionName
+from polyseek.core.config import ImportOptions, IndexOptions, Settings
+from polyseek.core.errors import IncompatibleCollectionError, SourceNotFoundError
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import Clip, Hit
-from polyseek.core.protocols import Encoder, Store
+from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.retriever import Retriever
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetStatus,
+    Manifest,
     Modality,
+    Prepare,
     by_modality,
     exactly,
 )
+from polyseek.encode.external import NAME as EXTERNAL
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.evaluate.runs import Run
 from polyseek.learn.fusion import Fitted
@@ -41,6 +46,9 @@ from polyseek.search.results import Results
 
 if TYPE_CHECKING:
     from polyseek.api.adapt import AdaptReport
+    from polyseek.ingest.reuse import Reuse
+    from polyseek.ingest.several import Given
+    from polyseek.ingest.vector_files import VectorTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +86,19 @@ class Collection:
     """A named, searchable set of assets with one encoder. Made by `open`."""
 
     def __init__(
-        self, location: str, *, store: Store, encoder: Encoder, settings: Settings
+        self,
+        location: str,
+        *,
+        store: Store,
+        encoder: Encoder,
+        settings: Settings,
+        sparse: SparseEncoder | None = None,
     ) -> None:
         self.location = location
         self._store = store
         self._encoder = encoder
         self._settings = settings
+        self._sparse = sparse
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
         self._shelf = Shelf(store)
@@ -91,16 +106,38 @@ class Collection:
             store=store, encoder=encoder, defaults=self._defaults, adapters=self._shelf.active
         )
         self._searcher = Searcher(
-            store=store,
-            encoder=encoder,
-            settings=settings,
-            defaults=self._defaults,
-            adapters=self._shelf.at,
-            preview=clip,
-        )
+            store=store, encoder=encoder, settings=settings, defaults=self._defaults,
+            adapters=self._shelf.at, sparse=sparse, preview=clip,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"Collection({self.location!r}, encoder={self._encoder.info.name!r})"
+
+    @property
+    def store(self) -> Store:
+        """Its rows."""
+        return self._store
+
+    @property
+    def settings(self) -> Settings:
+        """What it was opened with."""
+        return self._settings
+
+    @property
+    def reads(self) -> frozenset[Modality]:
+        """Modalities of queries that its encoder reads."""
+        return frozenset(self._encoder.info.towers)
+
+    @property
+    def text_tower(self) -> Prepare | None:
+        """The text tower's preprocessing; None where the encoder reads no text."""
+        tower = self._encoder.info.towers.get(Modality.TEXT)
+        return tower.prepare if tower else None
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the collection was made with."""
+        return self._store.manifest
 
     def __len__(self) -> int:
         """Number of searchable assets."""
@@ -129,20 +166,30 @@ class Collection:
             ConfigError: An option is unknown or out of range, no row of the metadata table
                 belongs to a file, or (`MissingExtraError`) what it asks for is not installed.
         """
-        from polyseek.ingest.several import given, ingest_all
+        from polyseek.ingest.several import given
 
+        if self.manifest.encoder == EXTERNAL:
+            raise IncompatibleCollectionError(
+                f"{self.location}: its vectors were made elsewhere, so files cannot be indexed "
+                "into it; add vectors (polyseek import), or index into another one with -c"
+            )
         chosen = given(sources, options_of(IndexOptions, options))
-        report = ingest_all(
-            chosen,
-            encoder=self._encoder,
-            store=self._store,
-            hub_biases=self._tuner.hub_biases,
-            progress=progress,
-            settings=self._settings,
-        )
+        report = self.ingest(chosen, progress=progress)
         if not report.interrupted and self._tuner.outgrown():
             self._tuner.tune_again(progress)
+        versions.record(self._store, "index", what_was_indexed(sources, options, report))
         return report
+
+    def ingest(
+        self, chosen: Given, *, progress: ProgressCallback | None, reuse: Reuse | None = None
+    ) -> IngestReport:
+        """Take the one ingest road; see `polyseek.ingest.pipeline.ingest`."""
+        from polyseek.ingest.several import ingest_all
+
+        return ingest_all(
+            chosen, encoder=self._encoder, store=self._store, hub_biases=self._tuner.hub_biases,
+            progress=progress, settings=self._settings, sparse=self._sparse, reuse=reuse,
+        )  # fmt: skip
 
     def watch(
         self,
@@ -187,12 +234,98 @@ class Collection:
                 gone.update(found)
             self._store.delete(sorted(gone))
             self._store.optimize()
+        done = {"paths": list(map(str, paths)), "assets": len(gone)}
+        versions.record(self._store, "remove", done)
         return len(gone)
 
-    def search(
+    def add_vectors(
+        self,
+        data: Any,
+        *,
+        ids: Sequence[Any] | None = None,
+        texts: Sequence[str | None] | None = None,
+        metadata: Any = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> ImportReport:
+        """Put vectors that were made elsewhere into the collection, all of them or none.
+
+        >>> polyseek.open_external("items.polyseek", dim=384).add_vectors(array, ids=names)
+
+        Args:
+            data: ``(n, dim)`` NumPy array, an Arrow table or record batch reader with a column of
+                vectors, or a path of a ``.parquet``, ``.npy``, ``.lance`` or ``.jsonl`` file.
+                Vectors are brought to unit length; float32 ones that have it are not copied.
+            ids: For an array: n ids, by default the numbers of the rows.
+            texts: For an array: the words of each row.
+            metadata: For an array: n rows of fields, as an Arrow table or lists by name.
+            progress: Called with every step.
+            options: Fields of `ImportOptions`: the columns ``id``, ``vector``, ``sparse``,
+                ``text``, ``metadata`` of a table, and the ``modality`` of the rows.
+
+        Raises:
+            ConfigError: A column, an id or a vector cannot be used; nothing was added.
+            DimensionError: A vector has another length than the collection's.
+            IncompatibleCollectionError: The collection's vectors are made by an encoder.
+        """
+        table, given = vectors.table_of(data, ids=ids, texts=texts, metadata=metadata)
+        if options.get("modality"):
+            (options["modality"],) = modalities_of([options["modality"]])
+        chosen = options_of(ImportOptions, {**given, **options})
+        return self.add_table(table, chosen, progress=progress)
+
+    def add_table(
+        self,
+        table: VectorTable,
+        options: ImportOptions,
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> ImportReport:
+        """As `add_vectors`, for a table that is open already."""
+        return vectors.add(self._store, table, options, location=self.location, progress=progress)
+
+    def export(self, to: str | Path, *, filter: str | None = None) -> int:  # noqa: A002
+        """Write all segments with embeddings, texts and fields into a file; how many they were.
+
+        `add_vectors` and ``polyseek import`` read it back without loss.
+
+        Args:
+            to: A new ``.parquet`` or ``.lance`` path.
+            filter: Only segments that pass, as in `search`.
+        """
+        return vectors.export(self._store, to, condition=filter, location=self.location)
+
+    def versions(self) -> Sequence[Version]:
+        """The states that are kept, oldest first; every run that changes something makes one."""
+        return versions.versioned(self._store, self.location).versions()
+
+    def at(self, version: VersionName) -> Collection:
+        """The collection as it was: to search, to look at and to export; it cannot be written.
+
+        Args:
+            version: A number, or a time: the last version at or before it.
+        """
+        store = versions.versioned(self._store, self.location)
+        found = versions.find(store.versions(), version, location=self.location)
+        return Collection(
+            self.location, store=store.at(found), encoder=self._encoder, settings=self._settings,
+            sparse=self._sparse,
+        )  # fmt: skip
+
+    def rollback(self, version: VersionName) -> Version:
+        """Make an old version current again; that is a new version, so nothing is lost."""
+        return versions.rollback(self._store, version, location=self.location)
+
+    def compact(self, *, keep: int = 1) -> Sequence[Version]:
+        """Forget all but the last versions and reclaim their space; those that are left."""
+        return versions.compact(self._store, keep, location=self.location)
+
+    def search(  # noqa: PLR0913 - a keyword for each thing that a user may ask
         self,
         query: str | Path | ComposedQuery | Any | None = None,
         *,
+        vector: Any = None,
+        sparse: Any = None,
         limit: int | None = None,
         modalities: Sequence[str] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
@@ -209,8 +342,11 @@ class Collection:
         Args:
             query: A text, a path or URL of a media file, or a PIL image. A string is a path when
                 it names an existing file, contains a slash or ends like a media file;
-                ``text:...`` forces text. `polyseek.query` makes one of several terms. None for
-                nothing but more like the examples.
+                ``text:...`` forces text, and ``id:...`` is what is like an asset of the
+                collection. `polyseek.query` makes one of several terms. None for nothing but a
+                vector, or more like the examples.
+            vector: ``(dim,)`` numbers in the shared space; with a text, its words count too.
+            sparse: A sparse vector that is looked for too: `SparseVector`, or weights by index.
             limit: Number of hits (10).
             modalities: Which segments to search; empty for all.
             filter: SQL-like condition on metadata, e.g. ``"year >= 2020"``.
@@ -239,6 +375,8 @@ class Collection:
         """
         return self._searcher.search(
             query,
+            vector=vector,
+            sparse=sparse,
             limit=limit,
             modalities=modalities,
             filter=filter,
@@ -299,7 +437,20 @@ class Collection:
         from polyseek.learn.bank import read_bank
 
         texts = read_bank(bank) if bank is not None else ()
-        return self._tuner.tune(texts, progress, pairs=pairs, queries=queries)
+        return self.tune_with(texts, pairs=pairs, queries=queries, progress=progress)
+
+    def tune_with(
+        self,
+        bank: Sequence[str],
+        *,
+        pairs: str | Path | None = None,
+        queries: str | Path | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Tuning:
+        """As `tune`, with the queries of this bank; the usual one where it is empty."""
+        found = self._tuner.tune(bank, progress, pairs=pairs, queries=queries)
+        versions.record(self._store, "tune", {"pairs": len(found.calibrations)})
+        return found
 
     def adapt(
         self,
@@ -457,6 +608,8 @@ class Collection:
         )
 
     def _failures(self) -> Iterator[Failure]:
+        if not {status for status, _ in self._store.counts()} - {AssetStatus.INDEXED}:
+            return  # of a million assets, each would be looked at
         for record in self._store.records():
             if record.reason:
                 yield Failure(uri=record.uri, status=record.status, reason=record.reason)

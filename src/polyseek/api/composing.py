@@ -92,23 +92,27 @@ def read_terms(words: Sequence[str], *, any_of: bool = False) -> str | ComposedQ
 
 
 def read(given: Any, *, offline: bool) -> Query | Composition:
-    """The query that a term, or several together, stand for.
+    """The query that a term, or several together, stand for; a `Query` stands for itself.
 
     Raises:
         QueryError: A term cannot be read, or the terms do not make a query.
         AssetError: A file cannot be decoded.
     """
-    from polyseek.ingest.term import read_query
-
     if not isinstance(given, ComposedQuery):
-        return read_query(given, offline=offline)
+        return _read_one(given, offline=offline)
     return Composition(
         terms=[
-            Term(query=read_query(term, offline=offline), weight=weight)
+            Term(query=_read_one(term, offline=offline), weight=weight)
             for term, weight in given.terms
         ],
         any=given.any,
     )
+
+
+def _read_one(given: Any, *, offline: bool) -> Query:
+    from polyseek.ingest.term import read_query
+
+    return given if isinstance(given, Query) else read_query(given, offline=offline)
 
 
 def read_file(uri: str) -> Query | None:

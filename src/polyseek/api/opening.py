@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from polyseek.api.collection import Collection
 from polyseek.api.options import options_of
 from polyseek.core import plugins
+from polyseek.core.columns import VersionName
 from polyseek.core.config import IndexOptions, Settings, resolve_settings
 from polyseek.core.errors import (
     CollectionBusyError,
     CollectionNotFoundError,
+    ConfigError,
+    DimensionError,
     IncompatibleCollectionError,
     StoreError,
 )
 from polyseek.core.objects import scheme_of
-from polyseek.core.protocols import Encoder, Store
+from polyseek.core.protocols import Encoder, SparseEncoder, Store, SwitchingStore
 from polyseek.core.types import (
     EncoderInfo,
     Manifest,
 )
 from polyseek.encode import names
+from polyseek.encode.external import NAME as EXTERNAL
+from polyseek.encode.external import ExternalEncoder
 
 FORMAT_VERSION = 1
 DEFAULT_ENCODER = "mini"
@@ -35,6 +42,9 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     create: bool = True,
     resident: bool = True,
     settings: Settings | None = None,
+    query_encoder: str | None = None,
+    sparse: str | None = None,
+    at: VersionName | None = None,
 ) -> Collection:
     """Open a collection, or create it when there is none.
 
@@ -47,6 +57,10 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         create: Whether to create a missing collection.
         resident: Search a copy in memory (for long-lived processes) instead of asking the store.
         settings: Defaults to `polyseek.toml` and the environment.
+        query_encoder: For a collection of vectors from elsewhere: what reads queries; left out, the
+            one it was made with.
+        sparse: Sparse encoder of a new collection; for an existing one it must be its own.
+        at: Open an old version, see `Collection.at`.
 
     Raises:
         CollectionNotFoundError: There is none and `create` is False.
@@ -57,23 +71,104 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     where = where if scheme_of(where) else str(Path(where).expanduser())
     backend = plugins.load("store", "lance")
     try:
-        store: Store = backend.open(where, resident=resident)
+        store = open_serving(backend, where, resident=resident)
     except CollectionNotFoundError:
         if not create:
             raise
-        chosen = load_encoder(encoder or DEFAULT_ENCODER, settings)
-        _create(backend, where, chosen.info)
+        _create(backend, where, _new(encoder or DEFAULT_ENCODER, sparse, settings))
         store = backend.open(where, resident=resident)
-    else:
-        chosen = load_encoder(_wanted(where, store.manifest.encoder, encoder), settings)
-    check_manifest(where, store.manifest, chosen.info)
-    return Collection(where, store=store, encoder=chosen, settings=settings)
+    name = _wanted(where, store.manifest.encoder, encoder)
+    _demand(where, "sparse encoder", sparse, store.manifest.sparse and store.manifest.sparse[0])
+    opened = Collection(
+        where,
+        store=store,
+        encoder=encoder_of(where, store.manifest, settings, name=name, query_encoder=query_encoder),
+        settings=settings,
+        sparse=_sparse_of(where, store.manifest, settings),
+    )
+    return opened if at is None else opened.at(at)
+
+
+def open_serving(backend: Any, where: str, *, resident: bool) -> Store:
+    """The store of the generation that answers: the collection's own unless it was reindexed."""
+    own: Store = backend.open(where, resident=resident)
+    name = own.generations()[-1] if isinstance(own, SwitchingStore) else ""
+    if not name:
+        return own
+    chosen: Store = backend.open(generation_at(where, name), resident=resident)
+    return chosen
+
+
+def generation_at(where: str, name: str) -> str:
+    """Where another index of a collection lies."""
+    return f"{where}/generations/{name}" if name else where
+
+
+def _demand(where: str, role: str, asked: str | None, made: str | None) -> None:
+    if asked not in (None, made):
+        raise IncompatibleCollectionError(
+            f"{where}: made with {role} '{made or 'none'}', not '{asked}'; leave the {role} out, "
+            "or index into another collection with -c"
+        )
+
+
+def encoder_of(
+    where: str,
+    manifest: Manifest,
+    settings: Settings,
+    *,
+    name: str | None = None,
+    query_encoder: str | None = None,
+) -> Encoder:
+    """The encoder that a collection was made with.
+
+    Raises:
+        IncompatibleCollectionError: This polyseek has another of that name.
+        ConfigError: A query encoder is given, and the collection has a whole one.
+    """
+    if manifest.encoder == EXTERNAL:
+        reads = query_encoder or manifest.query_encoder
+        return ExternalEncoder(manifest.dim, load_encoder(reads, settings) if reads else None)
+    if query_encoder is not None:
+        raise ConfigError(
+            f"{where}: made with encoder '{manifest.encoder}', which reads queries itself; leave "
+            "--query-encoder out"
+        )
+    chosen = load_encoder(name or manifest.encoder, settings)
+    check_manifest(where, manifest, chosen.info)
+    return chosen
+
+
+def _sparse_of(where: str, manifest: Manifest, settings: Settings) -> SparseEncoder | None:
+    if manifest.sparse is None:
+        return None
+    name, revision = manifest.sparse
+    chosen = load_sparse_encoder(name, settings)
+    if chosen.revision != revision:
+        raise IncompatibleCollectionError(
+            f"{where}: made with sparse encoder '{name}' of revision {revision}, this polyseek has "
+            f"{chosen.revision}; index the source into a new collection with -c"
+        )
+    return chosen
+
+
+def _new(encoder: str, sparse: str | None, settings: Settings) -> Manifest:
+    """The manifest of a new collection."""
+    if encoder == EXTERNAL:
+        raise ConfigError(
+            "a collection of vectors from elsewhere is made by its first import: polyseek import "
+            "FILE, or polyseek.open_external(location, dim=...)"
+        )
+    chosen = load_sparse_encoder(sparse, settings) if sparse else None
+    made = manifest_of(load_encoder(encoder, settings).info)
+    return replace(made, sparse=(chosen.name, chosen.revision)) if chosen else made
 
 
 def open_to_index(
     location: str | Path | None,
     *sources: str | Path,
     encoder: str | None = None,
+    sparse: str | None = None,
     **options: Any,
 ) -> Collection:
     """Open a collection, or create it when all is well and there is something to put into it.
@@ -82,6 +177,7 @@ def open_to_index(
         location: Folder of the collection.
         sources: What will be indexed.
         encoder: As in `open`.
+        sparse: As in `open`.
         options: As in `Collection.add`.
 
     Raises:
@@ -93,12 +189,48 @@ def open_to_index(
 
     chosen = given(sources, options_of(IndexOptions, options))
     try:
-        return open(location, encoder=encoder, create=False, resident=False)
+        return open(location, encoder=encoder, sparse=sparse, create=False, resident=False)
     except CollectionNotFoundError:
         if chosen.hold_nothing():
             raise nothing_in(sources) from None
         recognisers(chosen.options, ())
-    return open(location, encoder=encoder, resident=False)
+    return open(location, encoder=encoder, sparse=sparse, resident=False)
+
+
+def open_external(
+    location: str | Path | None = None,
+    *,
+    dim: int,
+    query_encoder: str | None = None,
+    resident: bool = True,
+    settings: Settings | None = None,
+) -> Collection:
+    """Open a collection of vectors that were made elsewhere, or create it when there is none.
+
+    Args:
+        location: As in `open`.
+        dim: Length of its vectors.
+        query_encoder: Encoder that makes such vectors, to read queries; without one, search with
+            vectors, words and ids.
+        resident: As in `open`.
+        settings: As in `open`.
+
+    Raises:
+        IncompatibleCollectionError: There is a collection of another kind.
+        DimensionError: There is one with vectors of another length, or the query encoder's have.
+    """
+    settings = settings or resolve_settings()
+    manifest = external_manifest(dim, query_encoder)
+    encoder_of("", manifest, settings)
+    opened = open_or_create(location, manifest, settings=settings, resident=resident)
+    made = opened.manifest
+    if made.dim != dim:
+        raise DimensionError(
+            f"{opened.location}: its vectors have {made.dim} numbers, not {dim}; put others into "
+            "another collection with -c"
+        )
+    _demand(opened.location, "encoder", EXTERNAL, made.encoder)
+    return opened
 
 
 def _wanted(where: str, recorded: str, given: str | None) -> str:
@@ -113,10 +245,29 @@ def _wanted(where: str, recorded: str, given: str | None) -> str:
     )
 
 
-def _create(backend: Any, where: str, info: EncoderInfo) -> None:
+def open_or_create(
+    location: str | Path | None, manifest: Manifest, *, settings: Settings, resident: bool
+) -> Collection:
+    """Open a collection; where there is none, make one with this manifest."""
+    where = str(Path(location or settings.collection).expanduser())
+    try:
+        return open(where, create=False, resident=resident, settings=settings)
+    except CollectionNotFoundError:
+        encoder_of(where, manifest, settings)
+        _create(plugins.load("store", "lance"), where, manifest)
+    return open(where, create=False, resident=resident, settings=settings)
+
+
+def external_manifest(dim: int, query_encoder: str | None) -> Manifest:
+    """The manifest of a new collection of vectors from elsewhere."""
+    made = manifest_of(ExternalEncoder(dim).info)
+    return replace(made, query_encoder=query_encoder)
+
+
+def _create(backend: Any, where: str, manifest: Manifest) -> None:
     """Make a collection, unless another process is faster."""
     try:
-        backend.create(where, manifest_of(info))
+        backend.create(where, manifest)
     except CollectionBusyError:
         raise
     except StoreError:
@@ -163,3 +314,9 @@ def check_manifest(where: str, manifest: Manifest, info: EncoderInfo) -> None:
 def load_encoder(name: str, settings: Settings) -> Encoder:
     """The encoder of this name; see `polyseek.encode.names`."""
     return names.load(name, settings)
+
+
+def load_sparse_encoder(name: str, settings: Settings) -> SparseEncoder:
+    """The registered sparse encoder of this name."""
+    load: Callable[[Settings], SparseEncoder] = plugins.load("sparse_encoder", name)
+    return load(settings)

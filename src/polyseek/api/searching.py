@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyseek.api import retrievers
+from polyseek.api.asking import ask
 from polyseek.api.composing import ComposedQuery, read, read_file
 from polyseek.api.fusing import DEPTH, Recorder
 from polyseek.api.options import modalities_of, mode_of
@@ -18,7 +19,7 @@ from polyseek.core.config import SearchOptions, Settings
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import GLOSSARY, Glossary, read_glossary
-from polyseek.core.protocols import Encoder, Reranker, StoreReader
+from polyseek.core.protocols import Encoder, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reranking import Candidate, RerankSetup
 from polyseek.core.retriever import Rerank, Retriever
 from polyseek.core.tuning import Defaults
@@ -43,16 +44,20 @@ class Searcher:
         settings: Settings,
         defaults: Defaults | None,
         adapters: Callable[[float | None], Adapters],
+        sparse: SparseEncoder | None,
         preview: Preview,
     ) -> None:
         self._store, self._encoder, self._settings = store, encoder, settings
-        self._defaults, self._adapters, self._preview = defaults, adapters, preview
+        self._defaults, self._adapters = defaults, adapters
+        self._sparse, self._preview = sparse, preview
         self._rerankers: dict[str, tuple[str, Reranker]] = {}
 
     def search(
         self,
         query: str | Path | ComposedQuery | Any | None,
         *,
+        vector: Any = None,
+        sparse: Any = None,
         like: Sequence[str | Path] = (),
         unlike: Sequence[str | Path] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
@@ -68,7 +73,9 @@ class Searcher:
         options = self._options(retriever, {**given, "filter": filter})
         if filter is not None:
             check(parse(filter), self._store.fields())
-        asked = None if query is None else read(query, offline=self._settings.offline)
+        asked = ask(
+            query, self._store, vector=vector, sparse=sparse, offline=self._settings.offline
+        )
         names = [[_example(one) for one in examples] for examples in (like, unlike)]
         return search(
             with_feedback(asked, self._store, like=names[0], unlike=names[1]),
@@ -79,6 +86,7 @@ class Searcher:
             rerankers=self._loaded(options.retriever),
             adapters=self._adapters(strength),
             glossary=self._glossary(glossary),
+            sparse=self._sparse,
             preview=self._preview,
         )
 
@@ -98,6 +106,7 @@ class Searcher:
             rerankers={"recorder": recorder},
             adapters=self._adapters(None),
             glossary=self._glossary(None),
+            sparse=self._sparse,
         )
         return recorder.seen
 

@@ -12,6 +12,9 @@ from polyseek.cli import adapt, exits, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.cli.glossary import glossary as glossary_command
+from polyseek.cli.reindex import reindex
+from polyseek.cli.vectors import export, import_, read_sparse, read_vector
+from polyseek.cli.versions import compact, rollback, versions
 from polyseek.core.errors import ConfigError
 
 app = typer.Typer(
@@ -27,6 +30,12 @@ app.command()(fields)
 app.command()(adapt.adapt)
 app.command()(glossary_command)
 app.add_typer(adapt.app, name="adapters")
+app.command("import")(import_)
+app.command()(export)
+app.command()(versions)
+app.command()(rollback)
+app.command()(compact)
+app.command()(reindex)
 app.command("eval")(evaluate)
 
 CollectionOption = Annotated[
@@ -38,6 +47,9 @@ CollectionOption = Annotated[
         help="The collection, a folder or s3://bucket/path (default: .polyseek, or "
         "POLYSEEK_COLLECTION).",
     ),
+]
+AtOption = Annotated[
+    str | None, typer.Option(metavar="VERSION|TIME", help="As the collection was then.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -77,6 +89,9 @@ def index(
             help="Encoder of a new collection (default: mini): a name of 'polyseek models', "
             "hf:owner/repository, or a model's folder.",
         ),
+    ] = None,
+    sparse: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sparse encoder of a new collection.")
     ] = None,
     include: Annotated[
         list[str] | None,
@@ -129,7 +144,7 @@ def index(
         "ocr": ocr,
         "asr": asr,
     }
-    opened = api.open_to_index(collection, *sources, encoder=encoder, **options)
+    opened = api.open_to_index(collection, *sources, encoder=encoder, sparse=sparse, **options)
     if watch:
         return watching.run(opened, sources, options, as_json=as_json)
     with progress_bar() as progress:
@@ -165,8 +180,9 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="TERM [+ TERM] [- TERM]...",
-            help="A text, or a path or URL of a media file (text:... for text); several are "
-            "joined by + and -, and weighted like 2:dog.",
+            help="A text, or a path or URL of a media file (text:... for text), or id:... for what "
+            "is like an asset; several are joined by + and -, and weighted like 2:dog.",
+            show_default=False,
         ),
     ] = None,
     *,
@@ -198,6 +214,17 @@ def search(
     any_of: Annotated[
         bool, typer.Option("--any", help="Any of the terms is enough, not all of them.")
     ] = False,
+    vector: Annotated[
+        Path | None, typer.Option(metavar="NPY", help="A vector in the collection's space.")
+    ] = None,
+    sparse: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="A sparse vector: weights by index.")
+    ] = None,
+    query_encoder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Reads queries where vectors were made elsewhere."),
+    ] = None,
+    at: AtOption = None,
     like: Annotated[
         list[str] | None,
         typer.Option(metavar="ID|PATH", help="More like this earlier hit; repeatable."),
@@ -247,10 +274,12 @@ def search(
     from polyseek.cli.progress import progress_bar
     from polyseek.core.artifacts import reporting
 
-    opened = api.open(collection, create=False, resident=False)
+    opened = api.open(collection, create=False, resident=False, query_encoder=query_encoder, at=at)
     with progress_bar() as progress, reporting(progress):
         results = opened.search(
             api.composing.read_terms(terms, any_of=any_of) if terms else None,
+            vector=read_vector(vector) if vector else None,
+            sparse=read_sparse(sparse) if sparse else None,
             limit=limit,
             modalities=[name.strip() for name in modality.split(",")] if modality else (),
             filter=condition,
@@ -280,12 +309,14 @@ def search(
 
 
 @app.command()
-def status(*, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
+def status(
+    *, collection: CollectionOption = None, at: AtOption = None, as_json: JsonOption = False
+) -> None:
     """Show what a collection holds and which assets failed."""
     from polyseek import api
     from polyseek.cli import render
 
-    found = api.open(collection, create=False, resident=False).status()
+    found = api.open(collection, create=False, resident=False, at=at).status()
     if as_json:
         _print_json(found.to_dict())
     else:

@@ -222,7 +222,8 @@ def _explain(console: Console, found: Results) -> None:
         console.print(
             f"{step.modality}: {step.rows:,} segments in the {step.space} space, {step.tier}, "
             f"recall {recall}, {step.elapsed_ms:.1f} ms; {_scale(step.calibration)}"
-            f"{'' if step.words is None else f'; {step.words:,} have words of the query'}",
+            f"{'' if step.words is None else f'; {step.words:,} have words of the query'}"
+            f"{'' if step.sparse is None else f'; {step.sparse:,} by sparse vector'}",
             style="dim",
         )
     for hit in found:
@@ -237,7 +238,9 @@ def _account(hit: Hit) -> list[str]:
     bias = "" if hit.hub_bias is None else f", hub bias {hit.hub_bias:.3f}"
     words = "" if hit.text_score is None else f", words {hit.text_score:.2f} ({hit.text_share:.0%})"
     ranks = ", ".join(f"{stage} {rank}" for stage, rank in hit.ranks)
-    lines = [f"#{hit.rank}: cosine {hit.score:.4f}{bias}{words}; rank after {ranks}"]
+    sparse = "" if hit.sparse_score is None else f", sparse {hit.sparse_score:.3f}"
+    near = "score" if hit.score in (hit.sparse_score, hit.text_score) else "cosine"
+    lines = [f"#{hit.rank}: {near} {hit.score:.4f}{bias}{words}{sparse}; rank after {ranks}"]
     for one in hit.evidence:
         alone = "" if one.probability is None else f", alone {one.probability:.0%}"
         lines.append(f"   {one.weight:+g} {one.term}: cosine {one.score:.4f}{alone}")

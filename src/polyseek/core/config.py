@@ -97,6 +97,29 @@ class IndexOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """What the columns of a table of vectors are.
+
+    Attributes:
+        id: Column that tells rows apart; it becomes the hits' uri.
+        vector: Column of lists of numbers; None for ``vector``, ``embedding`` or the only one.
+        sparse: Column of ``{"indices": [...], "weights": [...]}``; None for none.
+        text: Column of the words of each row; None for none.
+        modality: What the rows are; None for ``text``, or what a polyseek export says.
+        metadata: Columns that become fields; None for all others.
+        rows: For a ``.npy`` file: a table whose rows belong to its vectors, in order.
+    """
+
+    id: str = "id"
+    vector: str | None = None
+    sparse: str | None = None
+    text: str | None = None
+    modality: Modality | None = None
+    metadata: Sequence[str] | None = None
+    rows: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
     """What a search returns.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from polyseek.core.errors import QueryError
+from polyseek.core.sparse import SparseVector
 from polyseek.core.types import (
     Embeddings,
     Floats,
@@ -32,13 +33,21 @@ class Query:
         modality: Of the signal.
         signals: A text, a picture, or the pieces of a recording; their mean is looked for.
         label: How to show the query: the text itself, or a path.
-        embeddings: Of the pieces where they are known already; there are no signals then.
+        embeddings: Where they are known already; the signals are not embedded again. The tower's
+            are empty where only the shared ones are known.
+        sparse: A sparse vector that is looked for, too.
     """
 
     modality: Modality
     signals: Sequence[Signal]
     label: str
     embeddings: Embeddings | None = field(default=None, compare=False, repr=False)
+    sparse: SparseVector | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def typed(self) -> bool:
+        """Whether it is a text that somebody wrote, so that its words count."""
+        return self.modality is Modality.TEXT and list(self.signals) == [self.label]
 
 
 Item: TypeAlias = "tuple[str, str]"
@@ -251,7 +260,8 @@ class Hit:
         id: Of the segment.
         uri: Of the asset.
         modality: Of the segment.
-        score: Cosine; higher is better. Comparable within one modality.
+        score: Cosine; higher is better. Comparable within one modality. Where the query has no
+            embedding, its BM25 or the product with its sparse vector.
         probability: That it is relevant, 0 to 1: comparable across modalities. None where nothing
             was fitted for the query's and the segment's modality.
         hub_bias: Its mean cosine with queries in general; None where not known.

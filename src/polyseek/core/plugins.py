@@ -9,7 +9,8 @@ from polyseek.core.errors import UnknownPluginError
 
 @cache
 def _registered(role: str) -> dict[str, EntryPoint]:
-    group = "polyseek.families" if role == "family" else f"polyseek.{role}s"
+    plural = f"{role[:-1]}ies" if role.endswith("y") else f"{role}s"
+    group = f"polyseek.{plural}"
     return {entry.name: entry for entry in entry_points(group=group)}
 
 

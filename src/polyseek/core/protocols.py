@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
+from polyseek.core.columns import SegmentColumns, Version
 from polyseek.core.config import Settings
 from polyseek.core.errors import AssetError
-from polyseek.core.filters import FieldType
+from polyseek.core.filters import FieldType, Filter
 from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
 from polyseek.core.model_files import ModelFiles
 from polyseek.core.reranking import Candidate, Question
@@ -40,6 +41,7 @@ from polyseek.core.types import (
 )
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from PIL.Image import Image
 
 
@@ -159,6 +161,24 @@ class Encoder(Protocol):
 
         Raises:
             EncoderError: The modality has no tower, or the model files cannot be loaded.
+        """
+        ...
+
+
+class SparseEncoder(Protocol):
+    """Text -> sparse vector, as SPLADE and its kin make them. Called with the `Settings`."""
+
+    name: str
+    """As it is registered."""
+
+    revision: str
+    """Changes whenever its vectors change."""
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Sequence[SparseVector]:
+        """One vector per text, empty where it finds nothing in it; no text depends on the others.
+
+        Raises:
+            EncoderError: The model files cannot be loaded.
         """
         ...
 
@@ -378,3 +398,73 @@ class StoreWriter(Protocol):
 
 class Store(StoreReader, StoreWriter, Protocol):
     """A collection's rows: vectors, metadata and asset records."""
+
+
+@runtime_checkable
+class ColumnStore(Store, Protocol):
+    """A store that takes and gives segments by the million, as columns."""
+
+    def upsert_columns(self, chunks: Iterable[SegmentColumns]) -> int:
+        """Add segments, replacing those of the same asset, modality and span; how many it had.
+
+        Chunks are taken one at a time; no segment comes twice. Assets are recorded by
+        `record_assets`, after which searches see them.
+        """
+        ...
+
+    def record_assets(self) -> None:
+        """Bring the records of assets in line with the segments that there are."""
+        ...
+
+    def export(self, condition: Filter | None = None) -> pa.RecordBatchReader:
+        """All segments that pass, with embeddings, texts and fields; see `store.export`."""
+        ...
+
+
+@runtime_checkable
+class VersionedStore(Store, Protocol):
+    """A store that keeps old states of its collection."""
+
+    def versions(self) -> Sequence[Version]:
+        """Those that are kept, oldest first."""
+        ...
+
+    def record_version(self, action: str, detail: Mapping[str, object]) -> None:
+        """Keep the state as it is now, unless nothing changed. Only call within `writing()`."""
+        ...
+
+    def mark(self) -> Version:
+        """The state as it is now, without keeping it; its number is 0."""
+        ...
+
+    def at(self, version: Version) -> Store:
+        """The collection as it was; cannot be written."""
+        ...
+
+    def restore(self, version: Version) -> None:
+        """Go back to a version, or to a mark. Only call within `writing()`.
+
+        What leads there is made known first: killed half-way, the next writer goes on.
+        """
+        ...
+
+    def compact(self, keep: int) -> None:
+        """Keep the last versions only, and reclaim space. Only call within `writing()`."""
+        ...
+
+
+@runtime_checkable
+class SwitchingStore(Store, Protocol):
+    """A store beside which other indexes of the same assets may lie."""
+
+    def generations(self) -> Sequence[str]:
+        """Names of those that have answered, the one that answers now last; "" for its own."""
+        ...
+
+    def serve(self, generations: Sequence[str]) -> None:
+        """Replace that list in one commit. Only call within `writing()`."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all rows for good, and give back their space. Only call within `writing()`."""
+        ...

@@ -1,5 +1,17 @@
 """Texts as everything that stores or compares them wants them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from polyseek.core.types import MetadataValue
+
+TECHNICAL = frozenset(
+    "path name folder format mime codec audio_codec video_codec id etag uri encoding text_source "
+    "text_boxes".split()
+)
+"""Fields that are no words, or are read as names."""
+
 
 def well_formed(text: str) -> str:
     """A text that UTF-8 can hold: halves of surrogate pairs become U+FFFD."""
@@ -8,3 +20,14 @@ def well_formed(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+def texts_in(metadata: Mapping[str, MetadataValue]) -> Iterator[str]:
+    """The fields that say something about what is shown: captions, descriptions, tags."""
+    for name, value in sorted(metadata.items()):
+        if name in TECHNICAL:
+            continue
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from value

@@ -359,7 +359,8 @@ class Embeddings:
         found = self.adapted.get(pair[1])
         if found is not None:
             return found
-        return self.tower if pair[0] == pair[1] else self.shared
+        own = pair[0] == pair[1] and self.tower.shape[1] > 0  # a bare vector has no tower
+        return self.tower if own else self.shared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -431,8 +432,11 @@ class Manifest:
         encoder: Encoder name.
         revision: Encoder revision.
         dim: Length of a shared-space embedding.
-        tower_dims: Length of a tower embedding, by modality.
+        tower_dims: Length of a tower embedding, by modality; where a modality has none, its own
+            space is the shared one.
         checksums: SHA-256 of the encoder's files, by name.
+        sparse: Name and revision of the sparse encoder its texts are read by; None for none.
+        query_encoder: Encoder that reads queries where the vectors were made elsewhere.
     """
 
     format_version: int
@@ -441,3 +445,5 @@ class Manifest:
     dim: int
     tower_dims: Mapping[Modality, int]
     checksums: Mapping[str, str] = field(default_factory=dict)
+    sparse: tuple[str, str] | None = None
+    query_encoder: str | None = None

@@ -13,13 +13,15 @@ from types import FrameType
 from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import AssetError
 from polyseek.core.hits import HubBiases
-from polyseek.core.protocols import Encoder, Source, Store
+from polyseek.core.protocols import Encoder, Source, SparseEncoder, Store
 from polyseek.core.reports import Failure, IngestReport, Progress, ProgressCallback
 from polyseek.core.types import AssetRecord, AssetStatus, SegmentBatch
 from polyseek.ingest.batch import Batcher, Lent, lent
 from polyseek.ingest.decode import Part, toolbox
 from polyseek.ingest.plan import Plan, failed_record, make_plan
-from polyseek.ingest.recognise import recognisers
+from polyseek.ingest.recognise import Recognisers, recognisers
+from polyseek.ingest.reuse import Reuse
+from polyseek.ingest.sparse import with_sparse
 from polyseek.ingest.workers import Workers
 
 COMMIT_SEGMENTS = 512
@@ -35,6 +37,8 @@ def ingest(
     hub_biases: HubBiases | None = None,
     progress: ProgressCallback | None = None,
     settings: Settings | None = None,
+    sparse: SparseEncoder | None = None,
+    reuse: Reuse | None = None,
 ) -> IngestReport:
     """Bring a collection up to date with a source.
 
@@ -51,6 +55,8 @@ def ingest(
         hub_biases: Computes the hub biases stored beside each embedding; None for none.
         progress: Called with every step.
         settings: Where recognisers find their models; defaults as for every process.
+        sparse: The collection's sparse encoder, for all that has words; None for none.
+        reuse: What recognisers have read before, instead of having them read again.
 
     Raises:
         MissingExtraError: A recogniser that is asked for is not installed; nothing was done.
@@ -60,9 +66,13 @@ def ingest(
     started = perf_counter()
     with store.writing(), _interruptible() as stop:
         records = list(store.records())
-        engines = recognisers(options, records, settings)
-        plan = make_plan(source, records, options, progress, marks=engines.marks)
-        run = _Run(plan=plan, encoder=encoder, store=store, hub_biases=hub_biases)
+        engines = Recognisers() if reuse else recognisers(options, records, settings)
+        marks = reuse.marks if reuse else engines.marks
+        plan = make_plan(source, records, options, progress, marks=marks)
+        run = _Run(
+            plan=plan, encoder=encoder, store=store, hub_biases=hub_biases, sparse=sparse,
+            reuse=reuse,
+        )  # fmt: skip
         announcements = plan.announcements()
         if announcements:
             store.upsert(announcements, [])
@@ -94,6 +104,8 @@ class _Run:
     encoder: Encoder
     store: Store
     hub_biases: HubBiases | None
+    sparse: SparseEncoder | None = None
+    reuse: Reuse | None = None
     added: int = 0
     updated: int = 0
     moved: int = 0
@@ -112,7 +124,7 @@ class _Run:
     def take(self, answer: Part | AssetError) -> None:
         """Encode a part of an asset, or note a failure; commit when enough has come together."""
         if not isinstance(answer, AssetError):
-            self._batcher.add(answer)
+            self._batcher.add(self.reuse.added(answer) if self.reuse else answer)
         elif not self._batcher.fail(answer):
             self._failed.append(failed_record(answer.uri, answer, self._assets[answer.uri]))
         self.done += isinstance(answer, AssetError) or answer.last
@@ -168,6 +180,8 @@ class _Run:
         return lent(self.store.fetch([same.uri])) if same else {}
 
     def _corrected(self, batch: SegmentBatch) -> SegmentBatch:
+        if self.sparse is not None:
+            batch = with_sparse(batch, self.sparse)
         if self.hub_biases is None:
             return batch
         return replace(batch, hub_bias=self.hub_biases(batch.modality, batch.embeddings))

@@ -11,10 +11,11 @@ from polyseek.core.artifacts import reporting
 from polyseek.core.config import IndexOptions, Settings
 from polyseek.core.errors import ConfigError, EmptySourceError
 from polyseek.core.hits import HubBiases
-from polyseek.core.protocols import Encoder, JoiningSource, Source, Store
+from polyseek.core.protocols import Encoder, JoiningSource, Source, SparseEncoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.types import AssetStatus
 from polyseek.ingest.pipeline import ingest
+from polyseek.ingest.reuse import Reuse
 from polyseek.ingest.sources.locate import source_at, uri_of
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ def ingest_all(
     hub_biases: HubBiases | None = None,
     progress: ProgressCallback | None = None,
     settings: Settings | None = None,
+    sparse: SparseEncoder | None = None,
+    reuse: Reuse | None = None,
 ) -> IngestReport:
     """Ingest the sources one after the other; one that lists nothing is a failure in the report.
 
@@ -92,6 +95,8 @@ def ingest_all(
                     hub_biases=hub_biases,
                     progress=progress,
                     settings=settings,
+                    sparse=sparse,
+                    reuse=reuse,
                 )
             if not report.interrupted and report == IngestReport(elapsed_s=report.elapsed_s):
                 raise nothing_in([path])
@@ -99,7 +104,7 @@ def ingest_all(
             empty.append(error)
             failure = Failure(uri=uri_of(path), status=AssetStatus.FAILED, reason=str(error))
             report = IngestReport(failures=(failure,))
-        total = _merge(total, report)
+        total = merged(total, report)
         if total.interrupted:
             break
     if empty and len(empty) == len(sources.paths):
@@ -126,7 +131,8 @@ def _check_table(sources: Sequence[Source], options: IndexOptions) -> str | None
     )
 
 
-def _merge(a: IngestReport, b: IngestReport) -> IngestReport:
+def merged(a: IngestReport, b: IngestReport) -> IngestReport:
+    """Two reports as one."""
     return replace(
         a,
         added=a.added + b.added,

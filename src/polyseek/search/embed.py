@@ -55,16 +55,18 @@ def embed_all(
     places: dict[Modality, list[tuple[int, Signal]]] = defaultdict(list)
     rows: dict[int, list[tuple[Floats, Floats]]] = defaultdict(list)
     for place, query in enumerate(queries):
-        if query.embeddings is not None:
-            rows[place] += zip(query.embeddings.shared, query.embeddings.tower, strict=True)
-        places[query.modality] += [(place, signal) for signal in query.signals]
+        known = _known(query, encoder)
+        if known is None:
+            places[query.modality] += [(place, signal) for signal in query.signals]
+        else:
+            rows[place] = list(zip(known.shared, known.tower, strict=True))
     done = 0
     for modality, signals in places.items():
         tower = encoder.info.towers.get(modality)
         if tower is None:
-            known = ", ".join(sorted(encoder.info.towers))
+            towers = ", ".join(sorted(encoder.info.towers)) or "none"
             raise QueryError(
-                f"encoder '{encoder.info.name}' cannot read {modality} queries; it reads {known}"
+                f"encoder '{encoder.info.name}' cannot read {modality} queries; it reads {towers}"
             )
         size = max(1, tower.batch_size)
         if modality is Modality.TEXT:  # so that little is padded
@@ -79,6 +81,19 @@ def embed_all(
             if progress:
                 progress(done)
     return [mean_of(rows[place]) for place in range(len(queries))]
+
+
+def _known(query: Query, encoder: Encoder) -> Embeddings | None:
+    """The embeddings of a query that no tower has to read; None where one has to."""
+    if query.embeddings is not None:
+        return query.embeddings
+    unread = not query.signals or (query.typed and not encoder.info.towers)
+    return blind(encoder.info.dim) if unread else None
+
+
+def blind(dim: int) -> Embeddings:
+    """Of a query that has no embedding, only words or a sparse vector: it has no direction."""
+    return Embeddings(shared=np.zeros((1, dim), np.float32), tower=np.zeros((1, 0), np.float32))
 
 
 def mean_of(rows: Sequence[tuple[Floats, Floats]]) -> Embeddings:

@@ -59,7 +59,10 @@ def with_feedback(
     """
     if not like and not unlike:
         if query is None:
-            raise QueryError("nothing to look for; give a term, or --like with an earlier hit")
+            raise QueryError(
+                "nothing to look for; give a text, a path, a vector or an id:..., or --like "
+                "with an earlier hit"
+            )
         return query
     if both := set(like) & set(unlike):
         raise QueryError(f"{min(both)} is both liked and unliked; leave one out")

@@ -22,10 +22,11 @@ import numpy as np
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import And, Filter, Not, Words
 from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, Terms
-from polyseek.core.protocols import StoreReader
+from polyseek.core.protocols import SparseEncoder, StoreReader
 from polyseek.core.retriever import SearchMode
+from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Numbers, WordEvidence
-from polyseek.core.types import Modality
+from polyseek.core.types import Role
 from polyseek.core.words import TextQuery, read_text_query
 from polyseek.search.fuse import reciprocal_rank
 
@@ -42,30 +43,36 @@ class WordSearch:
         terms: Words to look for; none for a search by vectors alone.
         condition: The search's filter and what phrases and exclusions demand.
         alone: Only segments that have the words, ordered by them.
+        sparse: Sparse vector to look for, too; None for none.
     """
 
     query: Query
     terms: Terms
     condition: Filter | None
     alone: bool = False
+    sparse: SparseVector | None = None
 
     def candidates(self, store: StoreReader, request: Retrieval, near: Candidates) -> Candidates:
-        """The near segments with those that have the words, in the order of their cosines.
+        """The near segments with those found by words or sparse vector, in the order of cosines.
 
         Args:
             store: The collection's rows.
             request: What found the near ones.
-            near: Segments by their vectors.
+            near: Segments by their vectors; none where the query has no embedding.
         """
-        if not self.terms:
-            return near
-        depth = max(DEPTH, request.limit)
-        found = store.search_text(self.terms, replace(request, limit=depth))
+        deep = replace(request, limit=max(DEPTH, request.limit))
+        found = [store.search_text(self.terms, deep)] if self.terms else []
         if self.alone:
-            return found
-        by_id = {hit.id: hit for hit in found.hits}
-        known = [by_id.pop(hit.id, hit) for hit in near.hits]
-        return replace(near, hits=[*known, *by_id.values()])
+            return found[0]
+        if self.sparse is not None:
+            found.append(store.search_sparse(self.sparse, deep))
+        if not found:
+            return near
+        known = {hit.id: hit for hit in near.hits}
+        for hit in (hit for candidates in found for hit in candidates.hits):
+            known[hit.id] = _with_signals(known.get(hit.id, hit), hit)
+        whole = near if near.tier else found[0]
+        return replace(whole, hits=list(known.values()))
 
     def reorder(
         self,
@@ -75,7 +82,9 @@ class WordSearch:
         near: int,
         evidence: WordEvidence,
     ) -> tuple[Sequence[Hit], Numbers | None]:
-        """Hits with their probabilities, best first, after what the words say.
+        """Hits with their probabilities, best first, after what words and sparse vectors say.
+
+        How much a product of sparse vectors proves was never fitted, so with one only ranks count.
 
         Args:
             hits: As `candidates` gives them.
@@ -83,30 +92,38 @@ class WordSearch:
             near: How many of the hits were found by their vectors, best first.
             evidence: How much words add.
         """
-        if not self.terms or self.alone:
-            return hits, None if self.alone else probabilities
-        if probabilities is None:
-            return _by_rank(hits, near), None
-        after = add_evidence(probabilities, hits, evidence)
-        order = np.argsort(-after, kind="stable")
-        return [hits[i] for i in order.tolist()], after[order]
+        if self.alone:
+            return hits, None
+        after = probabilities
+        if probabilities is not None and self.terms:
+            after = add_evidence(probabilities, hits, evidence)
+            order = np.argsort(-after, kind="stable")
+            hits, after = [hits[i] for i in order.tolist()], after[order]
+        if self.sparse is None and (after is not None or not self.terms):
+            return hits, after
+        rankings = [hits[:near], _best(hits, "text_score")] if after is None else [hits]
+        ranked = reciprocal_rank([*rankings, _best(hits, "sparse_score")])
+        return ranked if near else [_scored(hit) for hit in ranked], None
 
 
-def read_words(query: Query, condition: Filter | None, mode: SearchMode) -> WordSearch:
+def read_words(
+    query: Query, condition: Filter | None, mode: SearchMode, encoder: SparseEncoder | None = None
+) -> WordSearch:
     """How words take part in a search.
 
     Args:
         query: What is looked for; only a text that somebody typed has words.
         condition: The search's own filter.
         mode: What is compared.
+        encoder: The collection's sparse encoder; None for none.
 
     Raises:
         QueryError: Words alone shall be compared, and the query has none.
     """
-    if mode is SearchMode.TEXT and not _typed(query):
+    if mode is SearchMode.TEXT and not query.typed:
         raise _wordless()
-    if mode is SearchMode.DENSE or not _typed(query):
-        return WordSearch(query=query, terms=Terms(), condition=condition)
+    if mode is SearchMode.DENSE or not query.typed:
+        return WordSearch(query=query, terms=Terms(), condition=condition, sparse=query.sparse)
     read = read_text_query(query.label)
     terms = Terms(exact=read.terms, fuzzy=read.fuzzy)
     if mode is SearchMode.TEXT and not terms:
@@ -117,11 +134,15 @@ def read_words(query: Query, condition: Filter | None, mode: SearchMode) -> Word
         terms=terms,
         condition=_demands(read, condition),
         alone=mode is SearchMode.TEXT,
+        sparse=query.sparse or _encoded(plain, encoder),
     )
 
 
 def read_all_words(
-    query: Composition, condition: Filter | None, mode: SearchMode
+    query: Composition,
+    condition: Filter | None,
+    mode: SearchMode,
+    encoder: SparseEncoder | None = None,
 ) -> list[WordSearch]:
     """How the words of every term take part; what one wanted term demands holds for all.
 
@@ -129,6 +150,7 @@ def read_all_words(
         query: One or several terms. The words of unwanted ones are left to their embeddings.
         condition: The search's own filter.
         mode: What is compared.
+        encoder: The collection's sparse encoder; None for none.
 
     Raises:
         QueryError: Words alone shall be compared, and there are none or several terms.
@@ -138,7 +160,7 @@ def read_all_words(
     read = []
     for term in query.terms:
         chosen = mode if term.weight > 0 else SearchMode.DENSE
-        read.append(read_words(term.query, condition, chosen))
+        read.append(read_words(term.query, condition, chosen, encoder))
         condition = read[-1].condition
     return [replace(words, condition=condition) for words in read]
 
@@ -156,18 +178,35 @@ def add_evidence(probabilities: Numbers, hits: Sequence[Hit], evidence: WordEvid
     return evidence.added(probabilities, scores, shares)
 
 
-def _by_rank(hits: Sequence[Hit], near: int) -> list[Hit]:
-    """The ranking by vectors and the one by words as one."""
-    by_words = sorted((h for h in hits if h.text_score), key=lambda h: -(h.text_score or 0.0))
-    return reciprocal_rank([hits[:near], by_words])
+def _best(hits: Sequence[Hit], signal: str) -> list[Hit]:
+    """The hits that have a signal, best first."""
+    found = [hit for hit in hits if getattr(hit, signal) is not None]
+    return sorted(found, key=lambda hit: -getattr(hit, signal))
+
+
+def _with_signals(hit: Hit, other: Hit) -> Hit:
+    """A hit with what another search says of it."""
+    return replace(
+        hit,
+        text_score=hit.text_score if other.text_score is None else other.text_score,
+        text_share=hit.text_share if other.text_share is None else other.text_share,
+        sparse_score=hit.sparse_score if other.sparse_score is None else other.sparse_score,
+    )
+
+
+def _scored(hit: Hit) -> Hit:
+    """A hit of a query without an embedding: its score is what found it."""
+    return replace(hit, score=(hit.text_score or 0.0) if hit.sparse_score is None
+                   else hit.sparse_score)  # fmt: skip
+
+
+def _encoded(text: str, encoder: SparseEncoder | None) -> SparseVector | None:
+    vector = encoder.encode([text], role=Role.QUERY)[0] if encoder is not None else None
+    return vector if vector is not None and len(vector.indices) else None
 
 
 def _wordless() -> QueryError:
     return QueryError("a search by words alone needs a text with words; leave out --text")
-
-
-def _typed(query: Query) -> bool:
-    return query.modality is Modality.TEXT and list(query.signals) == [query.label]
 
 
 def _demands(read: TextQuery, condition: Filter | None) -> Filter | None:

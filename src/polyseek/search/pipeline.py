@@ -10,7 +10,7 @@ from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import Glossary
 from polyseek.core.hits import Composition, Query, Term
-from polyseek.core.protocols import Encoder, Locator, Reranker, StoreReader
+from polyseek.core.protocols import Encoder, Locator, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.reranking import Question
 from polyseek.core.tuning import Defaults
@@ -39,7 +39,7 @@ _ORDER = [
 ]
 
 
-def search(
+def search(  # noqa: PLR0913 - a keyword for each part of a collection
     query: Query | Composition,
     *,
     encoder: Encoder,
@@ -47,6 +47,7 @@ def search(
     options: SearchOptions,
     defaults: Defaults | None = None,
     rerankers: Mapping[str, Reranker] | None = None,
+    sparse: SparseEncoder | None = None,
     embeddings: Sequence[Embeddings] | None = None,
     adapters: Adapters | None = None,
     glossary: Glossary | None = None,
@@ -64,6 +65,7 @@ def search(
         options: Limit, target modalities, filter, least probability and stages.
         defaults: Calibrations that ship with the encoder.
         rerankers: What `options.retriever.rerank.by` names.
+        sparse: The collection's sparse encoder; None for none.
         embeddings: Of each term, where they are known; otherwise the encoder makes them.
         adapters: That move the queries; None for none.
         glossary: What words of a text query stand for here; None for nothing.
@@ -78,17 +80,22 @@ def search(
     targets = _targets(options, query, counts)
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
-    words = read_all_words(whole, condition, options.mode)
+    words = read_all_words(whole, condition, options.mode, sparse)
     if embeddings is None:
         embeddings = [embed(word.query, encoder, glossary) for word in words]
-    adapters = adapters or Adapters()
-    embeddings = [
-        adapters.move(word.query.modality, rows)
-        for word, rows in zip(words, embeddings, strict=True)
-    ]
+    # Nobody knows of what modality a bare vector is, so nothing that was fitted holds for it.
+    fitted = all(rows.tower.size for rows in embeddings)
+    if adapters and fitted:
+        embeddings = [
+            adapters.move(word.query.modality, rows)
+            for word, rows in zip(words, embeddings, strict=True)
+        ]
     asked = Asked(query=whole, embeddings=embeddings, words=words)
+    if asked.empty:
+        raise _unread(whole)
     trace.lap("encode")
-    calibrator = Calibrator(defaults=defaults, tuning=store.tuning, adapters=adapters)
+    scale = Calibrator(defaults=defaults, tuning=store.tuning, adapters=adapters or Adapters())
+    calibrator = scale if fitted else Calibrator()
     rankings = [
         rank(store, asked, target=target, options=options, calibrator=calibrator)
         for target in targets
@@ -140,6 +147,13 @@ def search(
         notes=tuple(notes),
         retriever=stages.name,
         preview=preview,
+    )
+
+
+def _unread(query: Composition) -> QueryError:
+    return QueryError(
+        f"nothing reads '{query.label}': the collection's vectors were made elsewhere. Search with "
+        "a vector, words or an id:..., or attach the encoder that made them (--query-encoder)"
     )
 
 

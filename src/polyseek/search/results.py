@@ -31,6 +31,7 @@ class PlanStep:
         hub_strength: Share of the hub bias that was subtracted from the scores.
         calibration: What turned scores into probabilities; None for none.
         words: Candidates that have words of the query; None where no words were looked for.
+        sparse: Candidates that share an index with the query's sparse vector; None without one.
     """
 
     modality: Modality
@@ -42,6 +43,7 @@ class PlanStep:
     hub_strength: float = 0.0
     calibration: Calibration | None = None
     words: int | None = None
+    sparse: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +197,7 @@ def _step_dict(step: PlanStep) -> dict[str, Any]:
         "tier": step.tier,
         "rows": step.rows,
         "words": step.words,
+        "sparse": step.sparse,
         "recall": step.recall,
         "hub_strength": step.hub_strength,
         "calibration": str(step.calibration.origin) if step.calibration else None,

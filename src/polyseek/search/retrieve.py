@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from polyseek.core.config import SearchOptions
-from polyseek.core.hits import Composition, Hit, Query, Retrieval
+from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval
 from polyseek.core.protocols import StoreReader
 from polyseek.core.tuning import Numbers
 from polyseek.core.types import Embeddings, Modality
@@ -68,6 +68,14 @@ class Asked:
     embeddings: Sequence[Embeddings]
     words: Sequence[WordSearch]
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to compare: no direction, no words, no sparse vector."""
+        return not any(
+            rows.shared.any() or words.terms or words.sparse
+            for rows, words in zip(self.embeddings, self.words, strict=True)
+        )
+
 
 def rank(
     store: StoreReader,
@@ -125,11 +133,14 @@ def _retrieve(
     vector, space = compared(embeddings, pair)
     hub = calibrator.hub(pair)
     wanted = max(options.limit, options.retriever.signals.candidates)
+    near = Candidates(hits=(), tier="", rows=0)
     while True:
         request = Retrieval(
             vector=vector, modality=target, space=space, limit=wanted, filter=words.condition,
             hub=hub,
         )  # fmt: skip
+        if not vector.any():
+            break
         near = store.search(request)
         # One long recording may fill the list: look deeper until there are enough assets.
         if len(near.hits) < wanted or wanted >= MAX_CANDIDATES:
@@ -154,6 +165,7 @@ def _retrieve(
             rows=candidates.rows,
             recall=candidates.recall,
             words=sum(hit.text_score is not None for hit in hits) if words.terms else None,
+            sparse=sum(hit.sparse_score is not None for hit in hits) if words.sparse else None,
             hub_strength=hub.strength if hub else 0.0,
             calibration=calibration,
             elapsed_ms=(perf_counter() - started) * 1e3,

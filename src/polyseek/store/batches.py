@@ -53,8 +53,9 @@ def require_finite(location: str, batches: Sequence[SegmentBatch]) -> None:
 
 
 def space_dim(manifest: Manifest, modality: Modality, space: Space) -> int:
-    """Length of a modality's embeddings in a space; 0 for a modality without a tower."""
-    return manifest.dim if space is Space.SHARED else manifest.tower_dims.get(modality, 0)
+    """Length of a modality's embeddings in a space; without a tower, that of the shared one."""
+    own = manifest.tower_dims.get(modality, manifest.dim)
+    return manifest.dim if space is Space.SHARED else own
 
 
 def in_order(ids: Sequence[str], found: Sequence[str], rows: Floats) -> Floats:

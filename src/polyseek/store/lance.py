@@ -34,22 +34,27 @@ from polyseek.core.types import (
     SegmentBatch,
     Space,
 )
-from polyseek.store import inverted, lance_index, lance_search, lance_text, layout
+from polyseek.store import (
+    inverted,
+    lance_index,
+    lance_search,
+    lance_text,
+    lance_versions,
+    layout,
+)
 from polyseek.store.batches import join_batches, require_finite, space_dim, spread
 from polyseek.store.filter_sql import quote
 from polyseek.store.hits import read_metadata
+from polyseek.store.lance_whole import WholeCollection
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
 from polyseek.store.places import Place, committing, place_of
 from polyseek.store.resident import Resident
 
 FORMAT_VERSION = 1
-KEEP_VERSIONS = timedelta(hours=1)
-"""Old versions stay this long, for readers that still have them open."""
-
 _URIS_PER_CONDITION = 1000
 
 
-class LanceStore:
+class LanceStore(WholeCollection):
     """See `polyseek.core.protocols.Store`.
 
     Args:
@@ -66,6 +71,8 @@ class LanceStore:
         self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: dict[str, str | None] = {}
         self._tuning: tuple[int, Tuning] | None = None
+        self.frozen: str | None = None
+        """Which old version this is; None for the collection itself."""
         self._notes: tuple[int, Mapping[str, str]] | None = None
         self._attached: tuple[int, dict[str, bytes | None]] | None = None
         self.manifest = _read_manifest(self.location, self._table(layout.ASSETS))
@@ -186,8 +193,10 @@ class LanceStore:
             table = self._table(layout.TUNING)
             version = self._version_of(table)
             if self._tuning is None or self._tuning[0] != version:
-                text = table.to_arrow()["tuning"][0].as_py()
-                self._tuning = version, Tuning.from_json(text)
+                found = table.to_arrow()["tuning"].to_pylist()
+                if not found:  # back at a version before there was any
+                    return None
+                self._tuning = version, Tuning.from_json(found[0])
         return self._tuning[1]
 
     @property
@@ -236,10 +245,16 @@ class LanceStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """See `polyseek.core.protocols.StoreWriter`."""
+        if self.frozen:
+            raise StoreError(
+                f"{self.location}: {self.frozen} cannot be written; leave --at out, or go back to "
+                "it with 'polyseek rollback'"
+            )
         with self.place.writing():
             try:
                 with self._reading():
                     self.place.renew([table for _, table in self._all_tables()])
+                    lance_versions.finish(self)
                     self._recorded = _content_hashes(self._table(layout.ASSETS))
                 self._renew()
                 yield
@@ -298,7 +313,8 @@ class LanceStore:
         if name not in table.schema.names:
             table.add_columns([pa.field(name, pa.float32())])
         parts = []
-        for block in table.search().select(["id", *layout.VECTOR_COLUMN.values()]).to_batches():
+        vectors = layout.vectors_in(table.schema.names)
+        for block in table.search().select(["id", *vectors]).to_batches():
             found = bias(layout.embeddings_of(block))
             parts.append(pa.table({"id": block["id"], name: pa.array(found, pa.float32())}))
         if parts:
@@ -329,7 +345,7 @@ class LanceStore:
         """See `polyseek.core.protocols.StoreWriter`."""
         if not self._exists(layout.ATTACHMENTS):
             self._tables[layout.ATTACHMENTS] = self._database.create_table(
-                layout.ATTACHMENTS, schema=layout.ATTACHMENTS_SCHEMA
+                layout.ATTACHMENTS, schema=layout.ATTACHMENTS_SCHEMA, exist_ok=True
             )
         table = self._table(layout.ATTACHMENTS)
         if data is None:
@@ -342,12 +358,27 @@ class LanceStore:
     @committing
     def optimize(self) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
+        self.tidy(grace=lance_versions.GRACE)
+
+    def tidy(self, *, grace: timedelta, compact: bool = False) -> None:
+        """See `optimize`; versions that nobody needs are dropped once older than `grace`.
+
+        A large table with a few small pieces is left as it is, but for its words, unless `compact`:
+        rewriting it would cost its whole size, once more for every version that is kept.
+        """
+        needed = lance_versions.oldest(self)
         for modality, table in self._all_tables():
             if modality is not None:
                 lance_text.refresh(table)
-            table.optimize(cleanup_older_than=KEEP_VERSIONS)
+            if compact or lance_index.worn(table):
+                age = lance_versions.spared(needed.get(table.name), grace)
+                table.optimize(cleanup_older_than=age)
+            elif modality is not None:
+                lance_text.index_new(table)
             if modality is not None:
                 lance_index.refresh(table)
+        if self._exists(lance_versions.VERSIONS):
+            self._table(lance_versions.VERSIONS).optimize(cleanup_older_than=grace)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -396,7 +427,7 @@ class LanceStore:
         """The modality's table with a column of the right type for every field of these rows."""
         table = self._table_of(modality)
         if table is None:
-            dims = self.manifest.dim, self.manifest.tower_dims[modality]
+            dims = self.manifest.dim, self.manifest.tower_dims.get(modality)
             name = layout.segments_table(modality)
             self._tables[name] = self._database.create_table(
                 name, schema=layout.segments_schema(*dims), exist_ok=True
@@ -461,7 +492,7 @@ class LanceStore:
             )
 
     def _version_of(self, table: Any) -> int:
-        return self.place.version_of(table)
+        return int(table.version) if self.frozen else self.place.version_of(table)
 
     def _table(self, name: str) -> Any:
         if name not in self._tables:
@@ -473,7 +504,7 @@ class LanceStore:
         return self._table(name) if self._exists(name) else None
 
     def _exists(self, name: str) -> bool:
-        return name in self._tables or self.place.has_table(name)
+        return name in self._tables or (self.frozen is None and self.place.has_table(name))
 
     def _segment_tables(self) -> Iterator[tuple[Modality, Any]]:
         for modality in Modality:

@@ -25,6 +25,12 @@ ANN_ROWS = 100_000
 FIELD_ROWS = 10_000
 """From here on fields are indexed: a filter that passes few rows need not read the others."""
 
+SMALL_BYTES = 32 * 1024 * 1024
+"""Smaller tables are rewritten whenever anything changes: it takes no time."""
+
+MAX_PIECES, MAX_SHARE = 8, 0.2
+"""Larger ones when they have more pieces, or when so much of them lies in small ones."""
+
 PROBES = 64
 _RESCORE_MIN, _RESCORE_PER_HIT = 800, 8
 _RECALL_KEY = "polyseek.ann"
@@ -41,7 +47,10 @@ def refresh(table: Any) -> None:
     rows = table.count_rows()
     if rows < ANN_ROWS:
         return
-    for space, column in layout.VECTOR_COLUMN.items():
+    for space in Space:
+        column = layout.VECTOR_COLUMN[space]
+        if column not in table.schema.names:
+            continue
         trained = _facts(table, column).get("rows", 0) if has_index(table, space) else 0
         if not trained or rows > _GROWTH * trained:
             _build(table, column)
@@ -49,6 +58,15 @@ def refresh(table: Any) -> None:
             table.update_field_metadata(
                 {"path": column, "metadata": {_RECALL_KEY: json.dumps(facts)}}
             )
+
+
+def worn(table: Any) -> bool:
+    """Whether a table should be rewritten: it is small, in many pieces, or has grown by much."""
+    stats = table.stats()
+    pieces = stats["fragment_stats"]
+    if stats["total_bytes"] < SMALL_BYTES or pieces["num_fragments"] > MAX_PIECES:
+        return True
+    return bool(stats["num_rows"] - pieces["lengths"]["max"] > MAX_SHARE * stats["num_rows"])
 
 
 def index_fields(table: Any, *, rows: int = FIELD_ROWS) -> None:
@@ -72,13 +90,13 @@ def index_fields(table: Any, *, rows: int = FIELD_ROWS) -> None:
 
 def has_index(table: Any, space: Space) -> bool:
     """Whether the table has a vector index for this space."""
-    column = layout.VECTOR_COLUMN[space]
+    column = layout.vector_column(space, table.schema.names)
     return any(index.columns == [column] for index in table.list_indices())
 
 
 def measured_recall(table: Any, space: Space) -> float | None:
     """Recall@10 when the index was last built."""
-    found = _facts(table, layout.VECTOR_COLUMN[space]).get("recall")
+    found = _facts(table, layout.vector_column(space, table.schema.names)).get("recall")
     return None if found is None else float(found)
 
 
@@ -91,7 +109,7 @@ def nearest(table: Any, request: Retrieval, *, limit: int, index: bool) -> Any:
         limit: Number of rows.
         index: Whether to use the index.
     """
-    column = layout.VECTOR_COLUMN[request.space]
+    column = layout.vector_column(request.space, table.schema.names)
     return _query(table, request.vector, column, limit=limit, index=index)
 
 

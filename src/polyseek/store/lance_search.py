@@ -58,7 +58,7 @@ def search_sparse(
     best = inverted.best(scores, ids, request.limit)
     wanted = [ids[i] for i in best]
     hidden = {*inverted.COLUMNS, *layout.VECTOR_COLUMN.values()}
-    column = layout.VECTOR_COLUMN[request.space]
+    column = layout.vector_column(request.space, table.schema.names)
     shown = [name for name in table.schema.names if name not in hidden]
     by_id = f"id IN ({', '.join(map(quote, wanted))})" if wanted else "FALSE"
     found = table.search().where(by_id).limit(None).select([*shown, column]).to_arrow()
@@ -74,7 +74,7 @@ def search_sparse(
 
 def vectors(table: Any, ids: Sequence[str], space: Space) -> Floats:
     """See `polyseek.core.protocols.StoreReader`."""
-    column = layout.VECTOR_COLUMN[space]
+    column = layout.vector_column(space, table.schema.names)
     by_id = f"id IN ({', '.join(map(quote, ids))})"
     found = table.search().where(by_id).limit(None).select(["id", column]).to_arrow()
     return in_order(ids, found["id"].to_pylist(), layout.vectors_to_numpy(found[column]))

@@ -28,7 +28,7 @@ def search(table: Any, request: Retrieval, condition: Filter | None, *, terms: T
     """See `polyseek.core.protocols.StoreReader.search_text`."""
     if not searchable(table) or not terms:
         return Candidates(hits=(), tier="empty", rows=0)
-    vector = layout.VECTOR_COLUMN[request.space]
+    vector = layout.vector_column(request.space, table.schema.names)
     others = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS} - {vector}
     names = [name for name in table.schema.names if name not in others]
     found = ranked(table, terms, request.limit, condition=condition, columns=names)
@@ -78,16 +78,33 @@ def refresh(table: Any) -> None:
         table.add_columns([pa.field(layout.WORDS, pa.string())])
     if table.count_rows(f"{layout.WORDS} IS NULL"):
         _fill(table)
-    if not any(index.columns == [layout.WORDS] for index in table.list_indices()):
-        from lancedb.index import FTS
+    if _index_of(table) is None:
+        _build(table)
 
-        table.create_index(
-            layout.WORDS,
-            config=FTS(
-                base_tokenizer="whitespace", lower_case=False, stem=False,
-                remove_stop_words=False, ascii_folding=False,
-            ),
-        )  # fmt: skip
+
+def index_new(table: Any) -> None:
+    """Take rows into the index that it does not cover, without touching the rows themselves."""
+    index = _index_of(table)
+    stats = table.index_stats(index.name) if index is not None else None
+    if stats is not None and stats.num_unindexed_rows:
+        _build(table)
+
+
+def _index_of(table: Any) -> Any | None:
+    return next((i for i in table.list_indices() if i.columns == [layout.WORDS]), None)
+
+
+def _build(table: Any) -> None:
+    from lancedb.index import FTS
+
+    table.create_index(
+        layout.WORDS,
+        config=FTS(
+            base_tokenizer="whitespace", lower_case=False, stem=False,
+            remove_stop_words=False, ascii_folding=False,
+        ),
+        replace=True,
+    )  # fmt: skip
 
 
 def _fill(table: Any) -> None:

@@ -103,18 +103,40 @@ def arrow_field(name: str, kind: FieldType) -> pa.Field:
 
 def fields_of(schema: pa.Schema) -> dict[str, FieldType]:
     """Metadata fields of a segments table."""
-    kinds = {type_: kind for kind, type_ in _ARROW.items()}
     found = {}
     for column in schema:
         name = field_of(column.name)
         if name is not None:
-            is_list = pa.types.is_list(column.type)
-            found[name] = FieldType.LIST if is_list else kinds[column.type]
+            found[name] = field_type(column.type)
     return found
 
 
-def segments_schema(dim: int, tower_dim: int) -> pa.Schema:
-    """A segments table before any metadata: shared float32 ``(dim,)``, tower float16."""
+def field_type(type_: pa.DataType) -> FieldType:
+    """The field type that is kept in columns of an Arrow type."""
+    if pa.types.is_list(type_):
+        return FieldType.LIST
+    return next(kind for kind, kept in _ARROW.items() if kept == type_)
+
+
+def vector_column(space: Space, names: Sequence[str]) -> str:
+    """The column that is compared in a space; without a tower's own it is the shared one.
+
+    Args:
+        space: Which one is asked for.
+        names: The table's columns.
+    """
+    column = VECTOR_COLUMN[space]
+    return column if column in names else VECTOR_COLUMN[Space.SHARED]
+
+
+def vectors_in(names: Sequence[str]) -> list[str]:
+    """The columns of embeddings that a table has."""
+    return [column for column in VECTOR_COLUMN.values() if column in names]
+
+
+def segments_schema(dim: int, tower_dim: int | None) -> pa.Schema:
+    """A segments table before any metadata: shared float32 ``(dim,)``, tower float16 if any."""
+    tower = [(VECTOR_COLUMN[Space.TOWER], pa.list_(pa.float16(), tower_dim))] if tower_dim else []
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
@@ -126,7 +148,7 @@ def segments_schema(dim: int, tower_dim: int) -> pa.Schema:
             ("clashing", pa.string()),
             (WORDS, pa.string()),
             (VECTOR_COLUMN[Space.SHARED], pa.list_(pa.float32(), dim)),
-            (VECTOR_COLUMN[Space.TOWER], pa.list_(pa.float16(), tower_dim)),
+            *tower,
             *((name, pa.float32()) for name in HUB_COLUMN.values()),
         ]
     )
@@ -197,7 +219,8 @@ def vectors_to_numpy(column: Any) -> Floats:
 
 def embeddings_of(rows: Any) -> Embeddings:
     """Both embeddings of rows of a segments table."""
-    shared, tower = (vectors_to_numpy(rows[VECTOR_COLUMN[space]]) for space in Space)
+    names = rows.schema.names
+    shared, tower = (vectors_to_numpy(rows[vector_column(space, names)]) for space in Space)
     return Embeddings(shared=shared, tower=tower)
 
 
@@ -294,6 +317,8 @@ def manifest_of(schema: pa.Schema) -> Manifest:
     read = json.loads((schema.metadata or {})[_MANIFEST_KEY])
     read["tower_dims"] = {Modality(name): dim for name, dim in read["tower_dims"].items()}
     known = {key: value for key, value in read.items() if key in Manifest.__dataclass_fields__}
+    if known.get("sparse"):
+        known["sparse"] = tuple(known["sparse"])
     return Manifest(**known)
 
 

@@ -59,6 +59,7 @@ class _Placed(Protocol):
 
 _Arguments = ParamSpec("_Arguments")
 _Store = TypeVar("_Store", bound=_Placed)
+_Answer = TypeVar("_Answer")
 
 
 def place_of(location: str) -> Place:
@@ -83,15 +84,15 @@ def place_of(location: str) -> Place:
 
 
 def committing(
-    write: Callable[Concatenate[_Store, _Arguments], None],
-) -> Callable[Concatenate[_Store, _Arguments], None]:
+    write: Callable[Concatenate[_Store, _Arguments], _Answer],
+) -> Callable[Concatenate[_Store, _Arguments], _Answer]:
     """A method of a store whose failures are those of its collection, a full disk for example."""
 
     @wraps(write)
-    def checked(store: _Store, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
+    def checked(store: _Store, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
         store.place.check()
         try:
-            write(store, *args, **kwargs)
+            return write(store, *args, **kwargs)
         except (OSError, RuntimeError) as error:
             told = store.place.explain(error)
             raise StoreError(f"{store.place.location}: writing failed: {told}") from error

@@ -32,7 +32,7 @@ class Resident:
     def __init__(self, table: Any, modality: Modality, version: int) -> None:
         self.version, self.modality = version, modality
         self._table = table
-        self._indexes: dict[Space, VectorIndex] = {}
+        self._indexes: dict[str, VectorIndex] = {}
         self._offsets: dict[HubCorrection, Floats] = {}
         vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
         names = [name for name in table.schema.names if name not in vectors]
@@ -112,7 +112,7 @@ class Resident:
         rows = np.array([self._row_of[id_] for id_ in known], np.int64)
         if space in self._indexes:
             return in_order(ids, known, self._indexes[space].gather(rows))
-        column = layout.VECTOR_COLUMN[space]
+        column = layout.vector_column(space, self._table.schema.names)
         ascending = np.unique(rows)
         found = self._table.take_offsets(ascending.tolist()).select([column]).to_arrow()
         names = [self._ids[row] for row in ascending]
@@ -156,16 +156,16 @@ class Resident:
         return self._offsets[hub]
 
     def _index(self, space: Space) -> VectorIndex:
-        if space not in self._indexes:
-            column = layout.VECTOR_COLUMN[space]
+        column = layout.vector_column(space, self._table.schema.names)
+        if column not in self._indexes:
             query = self._table.search().select([column])
             if len(self._columns) <= EXACT_ROWS:
                 vectors = layout.vectors_to_numpy(query.to_arrow()[column])
-                self._indexes[space] = ExactIndex(vectors)
+                self._indexes[column] = ExactIndex(vectors)
             else:
                 blocks = (layout.vectors_to_numpy(batch[column]) for batch in query.to_batches())
-                self._indexes[space] = _coded(blocks, len(self._columns))
-        return self._indexes[space]
+                self._indexes[column] = _coded(blocks, len(self._columns))
+        return self._indexes[column]
 
 
 def _coded(blocks: Iterator[Floats], rows: int) -> CodedIndex:

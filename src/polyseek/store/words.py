@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from polyseek.core.hits import Terms
+from polyseek.core.texts import texts_in
 from polyseek.core.types import MetadataValue
 from polyseek.core.words import edits_of, within, words, words_of_name
-
-TECHNICAL = frozenset(
-    "path name folder format mime codec audio_codec video_codec id etag uri encoding text_source "
-    "text_boxes".split()
-)
-"""Fields that are no words, or are read as names."""
 
 
 def words_of(uri: str, text: str | None, metadata: Mapping[str, MetadataValue]) -> list[str]:
@@ -25,7 +20,7 @@ def words_of(uri: str, text: str | None, metadata: Mapping[str, MetadataValue]) 
         metadata: Its fields.
     """
     found = words(text) if text else []
-    for field in _texts(metadata):
+    for field in texts_in(metadata):
         found += words(field)
     folder = metadata.get("folder")
     stem = unquote(uri.rstrip("/").rpartition("/")[2]).rpartition(".")
@@ -48,13 +43,3 @@ def share_found(terms: Terms, stored: str) -> float:
             any(within(word, other, edits_of(word)) for other in held) for word in terms.fuzzy
         )
     return found / (len(terms.exact) + len(terms.fuzzy))
-
-
-def _texts(metadata: Mapping[str, MetadataValue]) -> Iterator[str]:
-    for name, value in sorted(metadata.items()):
-        if name in TECHNICAL:
-            continue
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            yield from value

@@ -1,4 +1,4 @@
-"""For tests of plug-ins: a fake encoder, and conformance suites to inherit.
+"""For tests of plug-ins: fake encoders, and conformance suites to inherit.
 
 The suites need pytest and are imported by module::
 
@@ -10,21 +10,31 @@ The suites need pytest and are imported by module::
             return MyStore.create(str(tmp_path / "collection"), manifest)
 
 Likewise `polyseek.testing.source.SourceConformance`, `polyseek.testing.decoder.DecoderConformance`,
-`polyseek.testing.segmenter.SegmenterConformance`, `polyseek.testing.encoder.EncoderConformance`
-and `polyseek.testing.reranker.RerankerConformance`.
+`polyseek.testing.segmenter.SegmenterConformance`, `polyseek.testing.encoder.EncoderConformance`,
+`polyseek.testing.sparse_encoder.SparseEncoderConformance` and
+`polyseek.testing.reranker.RerankerConformance`.
 """
 
 import sys
 
 from polyseek.testing.fake_encoder import FakeEncoder
+from polyseek.testing.fake_sparse import FakeSparseEncoder
 
-__all__ = ["FakeEncoder"]
+__all__ = ["FakeEncoder", "FakeSparseEncoder"]
 
 if "pytest" in sys.modules:
     # Without rewriting, a failing check of a suite would not show the values it compared.
     sys.modules["pytest"].register_assert_rewrite(
         *(
             f"{__name__}.{suite}"
-            for suite in ("store", "source", "decoder", "segmenter", "encoder", "reranker")
+            for suite in (
+                "store",
+                "source",
+                "decoder",
+                "segmenter",
+                "encoder",
+                "sparse_encoder",
+                "reranker",
+            )
         )
     )
