@@ -201,6 +201,20 @@ def test_adapters_stay_with_the_collection(tmp_path, pairs, settings):
     assert found(again, "azure azure")[1].hits[0].probability is not None
     hits = found(again, "azure azure")[1]
     assert all(int(hit.uri[-6:-4]) % 6 == 2 for hit in list(hits)[:8])
+    again.adapters.remove("text-image-1")
+    assert [version.action for version in again.versions()] == ["adapt", "adapters"]
+    assert (TEXT, IMAGE) in again.at(1).adapters.in_use
+    again.rollback(1)
+    assert [adapter.name for adapter in again.adapters] == ["text-image-1"]
+    assert found(again, "azure azure")[1].hits[0].uri == hits[0].uri
+
+
+def test_a_bare_vector_is_moved_by_no_adapter(memory, pairs):
+    vector = np.eye(FakeEncoder().info.dim, dtype=np.float32)[2]
+    before = memory.search(vector=vector, modalities=["image"])
+    memory.adapt(pairs)
+    after = memory.search(vector=vector, modalities=["image"])
+    assert [(hit.uri, hit.score) for hit in after] == [(hit.uri, hit.score) for hit in before]
 
 
 def test_a_glossary_says_what_words_stand_for(memory, tmp_path):

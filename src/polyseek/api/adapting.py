@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from polyseek.api import versions
 from polyseek.api.tuner import Tuner
 from polyseek.core.adapting import Adapter, Adapters, Use, dump_uses, read_uses
 from polyseek.core.errors import ConfigError, StoreError
@@ -28,6 +29,7 @@ class Shelf:
         """Those that serve the collection's queries; cheap where nothing changed."""
         data = self._store.notes.get(SHELF)
         if data != self._read[0]:
+            self._adapters.clear()  # a name may mean another version by now
             uses = self._uses(data)
             by_name = {use.adapter: self.get(use.adapter) for use in uses.values()}
             self._read = data, Adapters(uses, by_name)
@@ -158,12 +160,14 @@ class AdapterVersions:
         with self._store.writing():
             self._shelf.use(name, strength)
         self._tuner.tune_again(progress)
+        versions.record(self._store, "adapters", {"use": name})
 
     def off(self, *, progress: ProgressCallback | None = None) -> None:
         """Let none serve, and tune the collection to that."""
         with self._store.writing():
             self._shelf.off()
         self._tuner.tune_again(progress)
+        versions.record(self._store, "adapters", {"use": "none"})
 
     def remove(self, name: str, *, progress: ProgressCallback | None = None) -> None:
         """Forget a version; if it was serving, the collection is tuned again.
@@ -176,6 +180,7 @@ class AdapterVersions:
             served = self._shelf.remove(name)
         if served:
             self._tuner.tune_again(progress)
+        versions.record(self._store, "adapters", {"remove": name})
 
 
 def checked(strength: float) -> float:

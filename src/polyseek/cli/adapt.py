@@ -205,7 +205,8 @@ def _versions(rows: Iterable[Mapping[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("name", "direction", "fitted by", "queries", "R@1 before", "R@1 after",
                  "R@10 before", "R@10 after", "in use"):  # fmt: skip
-        table.add_column(name, justify="left" if name in ("name", "direction") else "right")
+        words = name in ("name", "direction")  # what is typed again must not be cut
+        table.add_column(name, justify="left" if words else "right", no_wrap=words)
     for row in rows:
         table.add_row(
             row["name"],
