@@ -1,6 +1,7 @@
 """How well does `mini` retrieve photographs by caption, and captions by photograph?
 
     python benchmarks/quality_mini.py --data PHOTOS --out benchmarks/results/quality_mini.json
+    python benchmarks/quality_mini.py --data PHOTOS --encoder mini-multilingual --out ...
 
 PHOTOS holds ``manifest.jsonl`` (``id``, ``path``, ``texts``) and optionally
 ``manifest_multilingual.jsonl``. Nothing was fitted on it. Everything goes through the shipped
@@ -20,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from polyseek.core import plugins
 from polyseek.core.config import resolve_settings
+from polyseek.core.protocols import Encoder
 from polyseek.core.types import Embeddings, Modality, Prepared, Role
-from polyseek.encode.mini import load
 
 Doubles = NDArray[np.float64]
 
@@ -40,11 +42,15 @@ def summary(found: NDArray[np.int64]) -> dict[str, float]:
     return {**recall, "median_rank": float(np.median(found)), "queries": len(found)}
 
 
-def embed(modality: Modality, batch: Sequence[Prepared], encoder: Any) -> Embeddings:
+def embed(
+    modality: Modality,
+    batch: Sequence[Prepared],
+    encoder: Encoder,
+    role: Role = Role.DOCUMENT,
+) -> Embeddings:
     """All of `batch`, in calls of 32."""
     parts = [
-        encoder.encode(modality, batch[i : i + 32], role=Role.DOCUMENT)
-        for i in range(0, len(batch), 32)
+        encoder.encode(modality, batch[i : i + 32], role=role) for i in range(0, len(batch), 32)
     ]
     return Embeddings(
         shared=np.concatenate([p.shared for p in parts]),
@@ -62,9 +68,8 @@ def _photo(row: dict[str, Any]) -> str:
     return str(row["id"]).split("@", maxsplit=1)[0]
 
 
-def measure(folder: Path) -> dict[str, dict[str, float]]:
+def measure(folder: Path, encoder: Encoder) -> dict[str, dict[str, float]]:
     """Every direction, by name."""
-    encoder = load(resolve_settings())
     prepare = encoder.info.towers[Modality.IMAGE].prepare
     photos = read(folder / "manifest.jsonl")
     images = embed(
@@ -88,16 +93,17 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
     }
     other = folder / "manifest_multilingual.jsonl"
     place = {row["id"]: i for i, row in enumerate(photos)}
-    for language in ("zh",) if other.exists() else ():
+    for language in ("zh", "ar") if other.exists() else ():
         rows = [r for r in read(other) if r["language"] == language and _photo(r) in place]
-        asked = embed(Modality.TEXT, [t for r in rows for t in r["texts"]], encoder)
+        asked = embed(Modality.TEXT, [t for r in rows for t in r["texts"]], encoder, Role.QUERY)
         target = np.repeat([place[_photo(r)] for r in rows], [len(r["texts"]) for r in rows])
-        result[f"text ({language}) -> image"] = summary(
-            ranks(
-                (asked.shared @ images.shared.T).astype(np.float64),
-                target[:, None] == np.arange(len(photos)),
-            )
-        )
+        scores = (asked.shared @ images.shared.T).astype(np.float64)
+        right = target[:, None] == np.arange(len(photos))
+        result[f"text ({language}) -> image"] = summary(ranks(scores, right))
+        result[f"image -> text ({language})"] = summary(ranks(scores.T, right.T))
+        scores = (asked.tower @ texts.tower.T).astype(np.float64)
+        right = target[:, None] == owner
+        result[f"text ({language}) -> English text"] = summary(ranks(scores, right))
     return result
 
 
@@ -105,14 +111,20 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description="Retrieval quality of mini")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--encoder", default="mini")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    result = measure(options.data)
+    result = measure(options.data, plugins.load("encoder", options.encoder)(resolve_settings()))
     print("| direction | R@1 | R@5 | R@10 | median rank | queries |\n|---|---|---|---|---|---|")
     for name, row in result.items():
         print(f"| {name} | {' | '.join(f'{v:g}' for v in row.values())} |")
     if options.out:
-        report = {"data": options.data.name, "machine": platform.machine(), "result": result}
+        report = {
+            "data": options.data.name,
+            "encoder": options.encoder,
+            "machine": platform.machine(),
+            "result": result,
+        }
         options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

@@ -63,7 +63,7 @@ def changing(tmp_path, made):
 def test_public_names_are_pinned():
     names = (
         "AssetError Collection Diagnosis Hit IngestReport Modality PolyseekError Results Span "
-        "Status open open_external query"
+        "Status connect open open_external query"
     )
     assert sorted(polyseek.__all__) == names.split()
     for name in polyseek.__all__:

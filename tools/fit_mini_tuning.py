@@ -2,6 +2,8 @@
 
     python tools/fit_mini_tuning.py FIT_FOLDER --classes CLASS_MAP_CSV --sounds SOUNDS --cache CACHE
 
+The same with ``--encoder mini-multilingual`` and a cache of its own.
+
 FIT_FOLDER holds emoji and clip-art with English names (``manifest.jsonl``), SOUNDS short CC0
 samples named by what they are. No photograph and no caption is used. Two items are relevant to each
 other when their names say the same: MiniLM cosine of at least `SAME`, and irrelevant below `OTHER`;
@@ -17,7 +19,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,17 +27,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from polyseek.core.config import resolve_settings
+from polyseek.core.config import Settings, resolve_settings
+from polyseek.core.protocols import Encoder
 from polyseek.core.tuning import Defaults, Origin, Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality, Role
+from polyseek.encode import mini, mini_multilingual
 from polyseek.encode.heads import shipped_sound_head
-from polyseek.encode.mini import MiniEncoder, load
-from polyseek.encode.mini_defaults import FILE, save_defaults
+from polyseek.encode.mini_defaults import FILE, MULTILINGUAL_FILE, save_defaults
 from polyseek.ingest.decoders.image import flatten
 from polyseek.learn.bank import generic_queries
 from polyseek.learn.calibration import HUB_STRENGTH, Examples, examples, fit, match_probability
 from polyseek.learn.hub import hub_bias
 
+ENCODERS: dict[str, tuple[Callable[[Settings], Encoder], str]] = {
+    mini.NAME: (mini.load, FILE),
+    mini_multilingual.NAME: (mini_multilingual.load, MULTILINGUAL_FILE),
+}
 SAME, OTHER = 0.7, 0.55
 COHORT_PICTURES, COHORT_TEXTS = 550, 550
 SIZES = (50, 100, 200, 400, 800)
@@ -69,7 +76,7 @@ class Items:
 class Embedder:
     """Embeds through the encoder, with a cache on disk."""
 
-    def __init__(self, encoder: MiniEncoder, cache: Path) -> None:
+    def __init__(self, encoder: Encoder, cache: Path) -> None:
         self._encoder, self._cache = encoder, cache
         cache.mkdir(parents=True, exist_ok=True)
 
@@ -178,29 +185,28 @@ def quantiles(values: Floats) -> str:
     return " ".join(f"{v:.2f}" for v in np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95]))
 
 
-def build(options: argparse.Namespace) -> Defaults:
+def build(encoder: Encoder, options: argparse.Namespace) -> Defaults:
     """Embed everything, fit every pair, print what came out."""
-    embed = Embedder(load(resolve_settings()), options.cache)
+    embed = Embedder(encoder, options.cache)
+    meaning = Embedder(mini.load(resolve_settings()), options.cache / "meaning")
     rng = np.random.default_rng(0)
     rows = pictures(options.folder)
-    names = embed("names", TEXT, [name for _, name, _ in rows])
+    named = [name for _, name, _ in rows]
+    names, says = embed("names", TEXT, named), meaning("names", TEXT, named).tower
     images = Items(
-        embed("pictures", IMAGE, [flatten(Image.open(path)) for path, _, _ in rows]), names.tower
+        embed("pictures", IMAGE, [flatten(Image.open(path)) for path, _, _ in rows]), says
     )
-    titles = Items(names, names.tower)
+    titles = Items(names, says)
     described = [i for i, (_, _, words) in enumerate(rows) if len(words) > 3]
-    documents = Items(
-        embed("words", TEXT, [rows[i][2][:300] for i in described]), names.tower[described]
-    )
+    documents = Items(embed("words", TEXT, [rows[i][2][:300] for i in described]), says[described])
     with options.classes.open(encoding="utf-8", newline="") as file:
         classes = [row["display_name"] for row in csv.DictReader(file)]
     class_names = embed("classes", TEXT, classes)
-    sound_names = Items(class_names, class_names.tower)
+    classes_say = meaning("classes", TEXT, classes).tower
+    sound_names = Items(class_names, classes_say)
     made, of_class = simulated_sounds(2000, rng)
-    sounds = Items(
-        Embeddings(made, np.zeros((len(made), 1), np.float32)), class_names.tower[of_class]
-    )
-    samples = sampled(options.sounds, options.cache)
+    sounds = Items(Embeddings(made, np.zeros((len(made), 1), np.float32)), classes_say[of_class])
+    samples = sampled(encoder, options.sounds, options.cache)
     both = rng.permutation(len(images))
     cohort_rows, fit_rows = both[:COHORT_PICTURES], both[COHORT_PICTURES:]
     bank = embed("bank", TEXT, list(generic_queries()))
@@ -254,7 +260,7 @@ def alike(query: Modality, target: Modality) -> list[Pair]:
     return [(q, t) for q in queries for t in targets if VIDEO in (q, t)]
 
 
-def sampled(folder: Path, cache: Path) -> Items:
+def sampled(encoder: Encoder, folder: Path, cache: Path) -> Items:
     """Real recordings, each named by its kind."""
     from polyseek.ingest.term import read_query
     from polyseek.search.embed import embed as embed_query
@@ -264,7 +270,6 @@ def sampled(folder: Path, cache: Path) -> Items:
     kinds = sorted(set(labels))
     path = cache / "samples.npz"
     if not path.exists():
-        encoder = load(resolve_settings())
         found = [embed_query(read_query(folder / row["path"]), encoder) for row in rows]
         np.savez(
             path,
@@ -284,13 +289,16 @@ def main() -> None:
     parser.add_argument("--classes", type=Path, required=True)
     parser.add_argument("--sounds", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("src/polyseek/encode/data") / FILE)
+    parser.add_argument("--encoder", choices=ENCODERS, default=mini.NAME)
+    parser.add_argument("--out", type=Path, default=Path("src/polyseek/encode/data"))
     options = parser.parse_args()
-    defaults = build(options)
-    with options.out.open("wb") as file:
+    load, name = ENCODERS[options.encoder]
+    defaults = build(load(resolve_settings()), options)
+    path = options.out / name
+    with path.open("wb") as file:
         save_defaults(file, defaults)
-    data = options.out.read_bytes()
-    print(f"{options.out}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+    data = path.read_bytes()
+    print(f"{path}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
 
 
 if __name__ == "__main__":

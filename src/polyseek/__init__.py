@@ -10,7 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from polyseek.api import Collection, Status, open, open_external, query  # noqa: A004
+    from polyseek.api import (
+        Collection,
+        Status,
+        connect,
+        open,  # noqa: A004
+        open_external,
+        query,
+    )
     from polyseek.core.errors import AssetError, PolyseekError
     from polyseek.core.hits import Hit
     from polyseek.core.reports import IngestReport
@@ -31,6 +38,7 @@ __all__ = [
     "Results",
     "Span",
     "Status",
+    "connect",
     "open",
     "open_external",
     "query",
@@ -47,6 +55,7 @@ _HOME = {
     "Results": "polyseek.search.results",
     "Span": "polyseek.core.types",
     "Status": "polyseek.api",
+    "connect": "polyseek.api",
     "open": "polyseek.api",
     "open_external": "polyseek.api",
     "query": "polyseek.api",

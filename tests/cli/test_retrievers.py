@@ -102,7 +102,7 @@ def test_examples_by_id_and_by_path(cli, indexed):  # noqa: F811
 
 def test_notes_of_a_reranker_are_printed(cli, own):  # noqa: F811
     (own / "x.toml").write_text(
-        '[rerank]\nby = ["http"]\n[rerank.http]\nurl = "http://127.0.0.1:9/"\n'
+        '[rerank]\nby = ["http"]\nbudget_ms = 20000\n[rerank.http]\nurl = "http://127.0.0.1:9/"\n'
     )
     code, out, _ = cli("search", "red car", "--retriever", "x.toml")
     assert code == 0

@@ -1,4 +1,4 @@
-"""The tuning that ships with the default encoder is whole, and says what it said."""
+"""The tunings that ship with encoders are whole, and say what they said."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from polyseek.core.tuning import Origin
 from polyseek.core.types import Modality
 from polyseek.encode.mini import DIM
-from polyseek.encode.mini_defaults import defaults
+from polyseek.encode.mini_defaults import defaults, multilingual_defaults
 from polyseek.search.calibrate import Calibrator
 
 TEXT, IMAGE, AUDIO = Modality.TEXT, Modality.IMAGE, Modality.AUDIO
@@ -18,6 +18,17 @@ def shipped():
 
 
 def test_every_pair_of_its_towers_has_a_calibration(shipped):
+    _whole(shipped)
+
+
+def test_so_has_the_multilingual_one():
+    found = multilingual_defaults()
+    _whole(found)
+    assert found.bank.shared.shape == (3000, DIM)
+    assert found.bank.tower.shape == (3000, 384 + 512 + 1)
+
+
+def _whole(shipped):
     pairs = {(query, target) for query in (TEXT, IMAGE, AUDIO) for target in (TEXT, IMAGE, AUDIO)}
     assert pairs <= set(shipped.tuning.calibrations)
     for found in shipped.tuning.calibrations.values():

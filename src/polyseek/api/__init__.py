@@ -7,12 +7,15 @@ from polyseek.api.opening import (
     open_external,
     open_to_index,
 )
+from polyseek.api.remote import RemoteCollection, connect
 from polyseek.api.status import Status
 
 __all__ = [
     "Collection",
     "ComposedQuery",
+    "RemoteCollection",
     "Status",
+    "connect",
     "open",
     "open_external",
     "open_to_index",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyseek.api import vectors, versions
 from polyseek.api.adapting import Shelf
+from polyseek.api.assets import Assets
 from polyseek.api.composing import ComposedQuery
 from polyseek.api.fields import Field, describe
 from polyseek.api.learning import Learning
@@ -31,6 +32,7 @@ from polyseek.core.retriever import Retriever
 from polyseek.core.tuning import Defaults
 from polyseek.core.types import (
     AssetStatus,
+    EncoderInfo,
     Manifest,
     Modality,
     Prepare,
@@ -59,6 +61,7 @@ class Collection(Learning):
         sparse: SparseEncoder | None = None,
     ) -> None:
         self.location = location
+        self.assets = Assets(store)
         self._store = store
         self._encoder = encoder
         self._settings = settings
@@ -322,12 +325,14 @@ class Collection(Learning):
             like: Earlier hits that are right: ids of segments, or paths or uris of assets.
             unlike: Earlier hits that are not.
             retriever: The stages of the search: the name of a saved one, or a file.
-            more: ``collapse`` lists near-duplicates with the better hit, ``diverse`` (0 to 0.9)
+            more: ``group`` is what one hit is: an ``"asset"``, or every ``"segment"`` by itself.
+                ``collapse`` lists near-duplicates with the better hit, ``diverse`` (0 to 0.9)
                 prefers hits that differ from those above, ``moments`` is the number of further
-                places shown in an asset (3), ``explain`` says why each hit was found, ``strength``
-                is that of the adapters, 0 (off) to 1; at any but the one that the collection is
-                tuned to, what is adapted has no probabilities; ``glossary`` is a file (see
-                `keep_glossary`) for this search.
+                places shown in an asset (3), ``explain`` says why each hit was found, ``partial``
+                is called with the results so far whenever another modality was searched,
+                ``strength`` is that of the adapters, 0 (off) to 1; at any but the one that the
+                collection is tuned to, what is adapted has no probabilities; ``glossary`` is a
+                file (see `keep_glossary`) for this search.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -352,6 +357,15 @@ class Collection(Learning):
             retriever=retriever,
             **more,
         )
+
+    def modalities(self) -> Mapping[Modality, int]:
+        """Number of searchable assets by modality; a video with sound counts as both."""
+        return by_modality(self._store.counts())
+
+    @property
+    def encoder(self) -> EncoderInfo:
+        """What its encoder can do and which exact one it is."""
+        return self._encoder.info
 
     def fields(self) -> Mapping[str, FieldType]:
         """Metadata fields that filters may name, with their types."""

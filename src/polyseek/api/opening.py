@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from polyseek.api.collection import Collection
 from polyseek.api.options import options_of
@@ -31,6 +31,8 @@ from polyseek.encode import names
 from polyseek.encode.external import NAME as EXTERNAL
 from polyseek.encode.external import ExternalEncoder
 
+EncoderLoader: TypeAlias = Callable[[str, Settings], Encoder]
+
 FORMAT_VERSION = 1
 DEFAULT_ENCODER = "mini"
 
@@ -45,6 +47,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     query_encoder: str | None = None,
     sparse: str | None = None,
     at: VersionName | None = None,
+    loader: EncoderLoader | None = None,
 ) -> Collection:
     """Open a collection, or create it when there is none.
 
@@ -61,12 +64,13 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
             one it was made with.
         sparse: Sparse encoder of a new collection; for an existing one it must be its own.
         at: Open an old version, see `Collection.at`.
+        loader: Gives the encoder of a name, for collections that share one.
 
     Raises:
         CollectionNotFoundError: There is none and `create` is False.
         IncompatibleCollectionError: It was made with another encoder or a newer format.
     """
-    settings = settings or resolve_settings()
+    settings, loader = settings or resolve_settings(), loader or load_encoder
     where = str(location or settings.collection)
     where = where if scheme_of(where) else str(Path(where).expanduser())
     backend = plugins.load("store", "lance")
@@ -75,14 +79,16 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
     except CollectionNotFoundError:
         if not create:
             raise
-        _create(backend, where, _new(encoder or DEFAULT_ENCODER, sparse, settings))
+        _create(backend, where, _new(encoder or DEFAULT_ENCODER, sparse, settings, loader))
         store = backend.open(where, resident=resident)
     name = _wanted(where, store.manifest.encoder, encoder)
     _demand(where, "sparse encoder", sparse, store.manifest.sparse and store.manifest.sparse[0])
     opened = Collection(
         where,
         store=store,
-        encoder=encoder_of(where, store.manifest, settings, name=name, query_encoder=query_encoder),
+        encoder=encoder_of(
+            where, store.manifest, settings, name=name, query_encoder=query_encoder, loader=loader
+        ),
         settings=settings,
         sparse=_sparse_of(where, store.manifest, settings),
     )
@@ -119,6 +125,7 @@ def encoder_of(
     *,
     name: str | None = None,
     query_encoder: str | None = None,
+    loader: EncoderLoader | None = None,
 ) -> Encoder:
     """The encoder that a collection was made with.
 
@@ -126,15 +133,16 @@ def encoder_of(
         IncompatibleCollectionError: This polyseek has another of that name.
         ConfigError: A query encoder is given, and the collection has a whole one.
     """
+    loader = loader or load_encoder
     if manifest.encoder == EXTERNAL:
         reads = query_encoder or manifest.query_encoder
-        return ExternalEncoder(manifest.dim, load_encoder(reads, settings) if reads else None)
+        return ExternalEncoder(manifest.dim, loader(reads, settings) if reads else None)
     if query_encoder is not None:
         raise ConfigError(
             f"{where}: made with encoder '{manifest.encoder}', which reads queries itself; leave "
             "--query-encoder out"
         )
-    chosen = load_encoder(name or manifest.encoder, settings)
+    chosen = loader(name or manifest.encoder, settings)
     check_manifest(where, manifest, chosen.info)
     return chosen
 
@@ -152,7 +160,7 @@ def _sparse_of(where: str, manifest: Manifest, settings: Settings) -> SparseEnco
     return chosen
 
 
-def _new(encoder: str, sparse: str | None, settings: Settings) -> Manifest:
+def _new(encoder: str, sparse: str | None, settings: Settings, loader: EncoderLoader) -> Manifest:
     """The manifest of a new collection."""
     if encoder == EXTERNAL:
         raise ConfigError(
@@ -160,7 +168,7 @@ def _new(encoder: str, sparse: str | None, settings: Settings) -> Manifest:
             "FILE, or polyseek.open_external(location, dim=...)"
         )
     chosen = load_sparse_encoder(sparse, settings) if sparse else None
-    made = manifest_of(load_encoder(encoder, settings).info)
+    made = manifest_of(loader(encoder, settings).info)
     return replace(made, sparse=(chosen.name, chosen.revision)) if chosen else made
 
 

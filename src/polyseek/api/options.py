@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from polyseek.core.config import Group
 from polyseek.core.errors import ConfigError
 from polyseek.core.retriever import SearchMode
 from polyseek.core.types import Modality
@@ -48,3 +49,10 @@ def mode_of(name: str) -> SearchMode:
     with suppress(ValueError):
         return SearchMode(name)
     raise ConfigError(f"unknown mode '{name}'; known: {', '.join(SearchMode)}")
+
+
+def group_of(name: str) -> Group:
+    """What one hit is, by its name. Raises as `mode_of` does."""
+    with suppress(ValueError):
+        return Group(name)
+    raise ConfigError(f"unknown group '{name}'; known: {', '.join(Group)}")

@@ -12,10 +12,10 @@ from polyseek.api import retrievers
 from polyseek.api.asking import ask
 from polyseek.api.composing import ComposedQuery, read, read_file
 from polyseek.api.fusing import DEPTH, Recorder
-from polyseek.api.options import modalities_of, mode_of
+from polyseek.api.options import group_of, modalities_of, mode_of
 from polyseek.core import plugins
 from polyseek.core.adapting import Adapters
-from polyseek.core.config import SearchOptions, Settings
+from polyseek.core.config import Group, SearchOptions, Settings
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import GLOSSARY, Glossary, read_glossary
@@ -26,7 +26,8 @@ from polyseek.core.tuning import Defaults
 from polyseek.search.results import Preview, Results
 
 _KNOWN = frozenset(
-    "limit modalities filter min_probability show_all mode explain collapse diverse moments".split()
+    "limit modalities filter min_probability show_all mode group explain collapse diverse "
+    "moments".split()
 )
 
 
@@ -64,6 +65,7 @@ class Searcher:
         retriever: str | Path | Retriever | None = None,
         strength: float | None = None,
         glossary: str | Path | None = None,
+        partial: Callable[[Results], None] | None = None,
         **given: Any,
     ) -> Results:
         """See `polyseek.Collection.search`."""
@@ -88,6 +90,7 @@ class Searcher:
             glossary=self._glossary(glossary),
             sparse=self._sparse,
             preview=self._preview,
+            partial=partial,
         )
 
     def candidates(self, query: str | Path) -> Sequence[Candidate]:
@@ -133,6 +136,7 @@ class Searcher:
             min_probability=asked.get("min_probability", chosen.thresholds.min_probability),
             show_all=asked.get("show_all", chosen.thresholds.show_all),
             mode=mode_of(asked.get("mode", chosen.signals.mode)),
+            group=group_of(asked.get("group", Group.ASSET)),
             explain=asked.get("explain", False),
             retriever=chosen,
         )

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from polyseek.cli import adapt, exits, models, retrievers
+from polyseek.cli import adapt, exits, keys, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.cli.glossary import glossary as glossary_command
 from polyseek.cli.reindex import reindex
+from polyseek.cli.serve import serve
 from polyseek.cli.vectors import export, import_, read_sparse, read_vector
 from polyseek.cli.versions import compact, rollback, versions
 from polyseek.core.errors import ConfigError
@@ -24,12 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(retrievers.app, name="retrievers")
 app.command()(fields)
 app.command()(adapt.adapt)
 app.command()(glossary_command)
 app.add_typer(adapt.app, name="adapters")
+app.command()(serve)
 app.command("import")(import_)
 app.command()(export)
 app.command()(versions)

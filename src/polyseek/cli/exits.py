@@ -27,7 +27,9 @@ TABLE: dict[type[errors.PolyseekError], int] = {
     errors.IncompatibleCollectionError: 53,
     errors.StoreError: 50,
     errors.InvalidFilterError: 61,
+    errors.UnknownAssetError: 62,
     errors.QueryError: 60,
+    errors.ServerError: 70,
     errors.PolyseekError: UNEXPECTED,
 }
 

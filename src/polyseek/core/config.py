@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,16 @@ class IndexOptions:
                 raise ConfigError(f"{name} is {value!r}; expected a number above 0")
 
 
+class Group(StrEnum):
+    """What one hit of a search is."""
+
+    ASSET = "asset"
+    """An asset, with its best segment."""
+
+    SEGMENT = "segment"
+    """A segment: an asset may have several hits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
     """What the columns of a table of vectors are.
@@ -132,6 +143,7 @@ class SearchOptions:
             probable than its best hit.
         show_all: Show the nearest hits, however improbable.
         mode: What is compared; words only take part in a search for a text.
+        group: What one hit is.
         explain: Say why each hit was found, which takes longer.
         retriever: The stages; what it says of the above was the caller's default.
     """
@@ -142,6 +154,7 @@ class SearchOptions:
     min_probability: float | None = None
     show_all: bool = False
     mode: SearchMode = SearchMode.HYBRID
+    group: Group = Group.ASSET
     explain: bool = False
     retriever: Retriever = field(default_factory=Retriever)
 

@@ -21,8 +21,10 @@
     │   ├── CollectionNotFoundError
     │   ├── CollectionBusyError
     │   └── IncompatibleCollectionError
-    └── QueryError                      a query cannot be answered as asked
-        └── InvalidFilterError
+    ├── QueryError                      a query cannot be answered as asked
+    │   ├── InvalidFilterError
+    │   └── UnknownAssetError
+    └── ServerError                     a polyseek server cannot be reached, or refuses
 
 A message says what happened, to which thing, what was expected, and what to do next. Only
 `AssetError` is collected during an ingest run; every other error stops it.
@@ -143,3 +145,11 @@ class QueryError(PolyseekError):
 
 class InvalidFilterError(QueryError):
     """A metadata filter does not parse or names an unknown field."""
+
+
+class UnknownAssetError(QueryError):
+    """The collection has no asset or segment of that id."""
+
+
+class ServerError(PolyseekError):
+    """A polyseek server cannot be reached, or refuses to answer."""

@@ -33,6 +33,7 @@ class Query:
         modality: Of the signal.
         signals: A text, a picture, or the pieces of a recording; their mean is looked for.
         label: How to show the query: the text itself, or a path.
+        prepared: Whether the signals went through the encoder's preprocessing already.
         embeddings: Where they are known already; the signals are not embedded again. The tower's
             are empty where only the shared ones are known.
         sparse: A sparse vector that is looked for, too.
@@ -41,6 +42,7 @@ class Query:
     modality: Modality
     signals: Sequence[Signal]
     label: str
+    prepared: bool = False
     embeddings: Embeddings | None = field(default=None, compare=False, repr=False)
     sparse: SparseVector | None = field(default=None, compare=False, repr=False)
 

@@ -299,6 +299,11 @@ class Media:
     duration_s: float | None = None
 
 
+def asset_id(uri: str) -> str:
+    """32 hex digits that depend on an asset's uri alone, and do not tell it."""
+    return hashlib.blake2b(uri.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """A retrievable piece of an asset.

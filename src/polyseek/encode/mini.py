@@ -67,7 +67,7 @@ class MiniEncoder:
             },
             checksums={
                 **{a.name: a.sha256 for a in entry.artifacts},
-                **{name: _checksum(name) for name in PACKAGED},
+                **{name: checksum(name) for name in PACKAGED},
             },
         )
 
@@ -125,6 +125,7 @@ def load(settings: Settings) -> MiniEncoder:
     return MiniEncoder(settings)
 
 
-def _checksum(name: str) -> str:
+def checksum(name: str) -> str:
+    """SHA-256 of a file of this package's data."""
     data = (files("polyseek.encode") / "data" / name).read_bytes()
     return hashlib.sha256(data).hexdigest()

@@ -1,4 +1,7 @@
-"""What ships with `mini` to make its scores comparable; fitted by ``tools/fit_mini_tuning.py``."""
+"""What makes the scores of `mini` and `mini-multilingual` comparable.
+
+Fitted by ``tools/fit_mini_tuning.py``.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,23 @@ from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.encode.towers import unit
 
 FILE = "mini_tuning.npz"
+MULTILINGUAL_FILE = "mini_multilingual_tuning.npz"
 
 
 @cache
 def defaults() -> Defaults:
-    """Entry point of the ``polyseek.defaults`` group."""
-    with (files("polyseek.encode") / "data" / FILE).open("rb") as file:
+    """Entry point of the ``polyseek.defaults`` group, for `mini`."""
+    return _shipped(FILE)
+
+
+@cache
+def multilingual_defaults() -> Defaults:
+    """The same for `mini-multilingual`."""
+    return _shipped(MULTILINGUAL_FILE)
+
+
+def _shipped(name: str) -> Defaults:
+    with (files("polyseek.encode") / "data" / name).open("rb") as file:
         return read_defaults(cast("BinaryIO", file))
 
 

@@ -75,6 +75,10 @@ class Toolbox:
     recognisers: Recognisers = field(default_factory=Recognisers)
     passage_chars: int = field(default_factory=lambda: IndexOptions().passage_chars)
 
+    def answers(self, asset: Asset, alive: Callable[[], None]) -> Iterator[Part]:
+        """What a worker answers when it is asked for an asset."""
+        return decode(asset, self, alive)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
 from io import BytesIO
@@ -13,7 +14,7 @@ import numpy as np
 
 from polyseek.core.errors import AssetError, ConfigError
 from polyseek.core.hits import Clip, Hit
-from polyseek.core.types import Asset, Modality, Span
+from polyseek.core.types import Asset, Modality, Span, SpanUnit
 from polyseek.ingest.decode import decoder_for, decoders
 from polyseek.ingest.decoders.container import origin_s
 from polyseek.ingest.decoders.pdf import PdfDecoder, page_picture
@@ -24,6 +25,8 @@ from polyseek.ingest.sources.locate import open_uri
 THUMBNAIL_SIDE = 320
 CLIP_S = 10.0
 CLIP_HEIGHT, CLIP_FPS = 180, 10
+WAVE_BARS = 80
+_WAVE_RATE_HZ, _WAVE_STRIDE = 8_000, 100
 SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
 
 
@@ -37,8 +40,21 @@ def preview(hit: Hit) -> Clip | None:
         Modality.AUDIO: _sound,
         Modality.VIDEO: _film,
     }.get(hit.modality)
-    if make is None:
-        return None
+    return None if make is None else _made(hit, make)
+
+
+def picture(hit: Hit) -> Clip | None:
+    """A still picture: of a picture or page itself, of a video moment, of a sound's waveform.
+
+    None as for `preview`; a text has a picture where it is on the page of a document.
+    """
+    if hit.span is not None and hit.span.unit is SpanUnit.SECONDS:  # also words that are spoken
+        return _made(hit, _frame) or _made(hit, _waveform)
+    make = {Modality.AUDIO: _waveform, Modality.VIDEO: _frame}.get(hit.modality, _picture)
+    return _made(hit, make)
+
+
+def _made(hit: Hit, make: Callable[[Hit], Clip | None]) -> Clip | None:
     import av
 
     try:
@@ -59,15 +75,70 @@ def _picture(hit: Hit) -> Clip | None:
         image = _image(asset, stream, hit.span)
     if image is None:
         return None
+    return _thumbnail(image)
+
+
+def _thumbnail(image: Any) -> Clip:
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return Clip(mime="image/jpeg", data=buffer.getvalue())
 
 
+def _frame(hit: Hit) -> Clip | None:
+    """The video in the middle of the moment, or where it begins when there is no more."""
+    import av
+
+    with open_uri(hit.uri) as file, av.open(file) as source:
+        shown = video_track(source)
+        if shown is None:
+            return None
+        best = None
+        middle_s = (hit.span.start + hit.span.end) / 2 if hit.span else 0.0
+        for frame in _between(source, shown, hit.span):
+            best = frame
+            if frame.time - origin_s(source) >= middle_s:
+                break
+        return None if best is None else _thumbnail(FramePictures(shown)(best))
+
+
+def _waveform(hit: Hit) -> Clip | None:
+    """Bars as high as the loudest sample of each stretch."""
+    import av
+
+    peaks: list[float] = []
+    with open_uri(hit.uri) as file, av.open(file) as source:
+        heard = next(iter(source.streams.audio), None)
+        if heard is None:
+            return None
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=_WAVE_RATE_HZ)
+        for frame in _between(source, heard, hit.span):
+            frame.pts = None
+            for piece in resampler.resample(frame):
+                samples = np.abs(piece.to_ndarray().ravel())
+                edges = np.arange(0, len(samples), _WAVE_STRIDE)
+                peaks.extend(np.maximum.reduceat(samples, edges).tolist() if len(edges) else [])
+    return Clip(mime="image/svg+xml", data=_bars(peaks).encode()) if peaks else None
+
+
+def _bars(peaks: list[float]) -> str:
+    """An SVG that looks right on light and on dark ground, at any size."""
+    groups = np.array_split(np.array(peaks), min(WAVE_BARS, len(peaks)))
+    heights = np.array([group.max() for group in groups])
+    heights = np.maximum(heights / max(float(heights.max()), 1e-9) * 92, 3)
+    bars = "".join(
+        f'<rect x="{4 * i + 0.5:g}" y="{50 - h / 2:.1f}" width="3" height="{h:.1f}" rx="1.5"/>'
+        for i, h in enumerate(heights.tolist())
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {4 * len(heights)} 100" '
+        f'preserveAspectRatio="none" fill="#6b8cae">{bars}</svg>'
+    )
+
+
 def _image(asset: Asset, stream: BinaryIO, span: Span | None) -> Any:
     decoder = decoder_for(asset, decoders())
-    if isinstance(decoder, PdfDecoder) and span is not None:
+    if isinstance(decoder, PdfDecoder) and span is not None and span.unit is SpanUnit.PAGE:
         return page_picture(asset, stream, int(span.start))
     for media in decoder.open(asset, stream):
         if media.modality is Modality.IMAGE and media.span == span:

@@ -51,13 +51,40 @@ def read_query(term: str | Path | Any, *, offline: bool = False) -> Query:
         return _from_image(term)
     if term.startswith(TEXT_PREFIX):
         return _from_text(term.removeprefix(TEXT_PREFIX))
-    if re.match(r"https?://\S+$", term):
+    if is_url(term):
         return _from_url(term, offline=offline)
     if scheme_of(term) in BUCKETS:
         return _from_bucket(term, offline=offline)
-    if _is(_expanded(Path(term)), Path.is_file) or _looks_like_path(term) or _is_file_name(term):
-        return _from_path(Path(term))
-    return _from_text(term)
+    path = path_of(term)
+    return _from_text(term) if path is None else _from_path(path)
+
+
+def is_url(term: str) -> bool:
+    """Whether a term is the address of something on the web."""
+    return re.match(r"https?://\S+$", term) is not None
+
+
+def path_of(term: str) -> Path | None:
+    """The path that a term names; None where it is a text."""
+    if term.startswith(TEXT_PREFIX):
+        return None
+    is_file = _is(_expanded(Path(term)), Path.is_file)
+    return Path(term) if is_file or _looks_like_path(term) or _is_file_name(term) else None
+
+
+def read_file(path: Path, *, name: str) -> Query:
+    """The query that a media file stands for.
+
+    Args:
+        path: Where it is.
+        name: What it is called: the ending decides how it is read.
+
+    Raises:
+        AssetError: It cannot be decoded.
+    """
+    asset = replace(_asset(name, name), size_bytes=path.stat().st_size)
+    with path.open("rb") as stream:
+        return _query(asset, stream, label=name)
 
 
 def _looks_like_path(term: str) -> bool:

@@ -1,6 +1,7 @@
 """What runs in a decode worker process: ``python -m polyseek.ingest.worker``.
 
-Pickles come in on standard input (first the toolbox, then assets) and go out on what was standard
+Pickles come in on standard input (first the toolbox, then assets to decode with it; or `Aside` and
+its requests) and go out on what was standard
 output when the process started. The end of the input ends the process, and so does, while it is
 decoding, the end of the process that started it, whose id is the argument.
 """
@@ -14,11 +15,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from polyseek.core.errors import AssetError, DecodeError, UnsupportedMediaError
-from polyseek.core.types import Asset
-from polyseek.ingest.decode import Part, Toolbox, decode
 
 READY, ALIVE = "ready", "alive"
 BEAT_SECONDS = 0.5
@@ -32,13 +31,13 @@ def main() -> None:
     _end_with(int(sys.argv[1]))
     answers = _take_over_stdout()
     _limit_memory()
-    tools: Toolbox = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent process
+    tools = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent process
     _send(answers, READY)
     # Decoding libraries write to standard error from C; what matters comes as an exception.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with suppress(EOFError, BrokenPipeError):
         while True:
-            asset: Asset = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent process
+            asset = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent process
             for answer in _answers(asset, tools, _Pulse(answers)):
                 _send(answers, answer)
 
@@ -56,22 +55,22 @@ class _Pulse:
             self._last_s = now_s
 
 
-def _answers(asset: Asset, tools: Toolbox, pulse: _Pulse) -> Iterator[Part | AssetError]:
+def _answers(asset: Any, tools: Any, pulse: _Pulse) -> Iterator[Any]:
     """The asset's parts; the last one, or an error, ends it."""
     try:
-        yield from decode(asset, tools, pulse)
+        yield from tools.answers(asset, pulse)
     except AssetError as error:
-        yield _plain(asset, error)
+        yield _plain(asset.uri, error)
     except MemoryError:
         yield DecodeError(asset.uri, "needs too much memory to decode")
     except Exception as error:  # noqa: BLE001 - a decoder's bug must cost one asset, not the run
         yield AssetError(asset.uri, f"decoder failed: {type(error).__name__}: {error}")
 
 
-def _plain(asset: Asset, error: AssetError) -> AssetError:
+def _plain(uri: str, error: AssetError) -> AssetError:
     """A plug-in's own kind of error as the kind of ours it is."""
     kinds = (kind for kind in (UnsupportedMediaError, DecodeError) if isinstance(error, kind))
-    return next(kinds, AssetError)(asset.uri, error.reason)
+    return next(kinds, AssetError)(uri, error.reason)
 
 
 def _take_over_stdout() -> BinaryIO:

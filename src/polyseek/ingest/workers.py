@@ -46,7 +46,7 @@ class Workers:
 
     def __init__(self, tools: Toolbox, *, count: int, timeout_s: float) -> None:
         try:
-            self._tools = pickle.dumps(tools, protocol=pickle.HIGHEST_PROTOCOL)
+            self._tools = _pickled(tools)
         except Exception as error:  # pickling raises what it meets
             raise ConfigError(
                 "a source, decoder, segmenter or encoder plug-in cannot be sent to the decode "
@@ -57,7 +57,7 @@ class Workers:
         self._ready: Queue[Part | AssetError | _End] = Queue(self._count * AHEAD)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._started: list[_Worker] = []
+        self._started: list[Worker] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> Workers:
@@ -120,8 +120,8 @@ class Workers:
         with self._lock:
             return None if self._stopping.is_set() else next(remaining, None)
 
-    def _start(self) -> _Worker:
-        worker = _Worker(self._tools)
+    def _start(self) -> Worker:
+        worker = Worker(self._tools)
         with self._lock:
             self._started.append(worker)
             if self._stopping.is_set():
@@ -143,10 +143,15 @@ class _End:
     error: PolyseekError | None = None
 
 
-class _Worker:
-    """One process. Not thread-safe: one thread drives it."""
+class Worker:
+    """One process. Not thread-safe: one thread drives it.
 
-    def __init__(self, tools: bytes) -> None:
+    Args:
+        tools: What it works with, pickled or not: an object whose ``answers(asset, alive)`` gives
+            what `decode` gives.
+    """
+
+    def __init__(self, tools: object) -> None:
         # Modules in the working folder are files to index, not code to run.
         path = os.pathsep.join(filter(os.path.isabs, sys.path))
         try:
@@ -163,7 +168,7 @@ class _Worker:
                 f"a decode worker cannot be started: {error.strerror}; ask for fewer (--workers)"
             ) from error
         try:
-            self._send(tools)
+            self._send(tools if isinstance(tools, bytes) else _pickled(tools))
             ready = self._receive()
         except Exception as error:
             self.stop()
@@ -174,11 +179,13 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
+        """Whether it can be asked."""
         return self._process.poll() is None
 
-    def decode(self, asset: Asset, *, timeout_s: float) -> Iterator[Part | AssetError]:
+    def decode(self, asset: Any, *, timeout_s: float) -> Iterator[Any]:
+        """What comes of an asset, or of a request of another kind; an error ends it, too."""
         try:
-            self._send(pickle.dumps(asset, protocol=pickle.HIGHEST_PROTOCOL))
+            self._send(_pickled(asset))
         except OSError:
             self.stop()
             yield AssetError(asset.uri, "the decoder crashed")
@@ -191,7 +198,7 @@ class _Worker:
             if isinstance(answer, AssetError) or answer.last:
                 return
 
-    def _answer(self, asset: Asset, timeout_s: float) -> Part | AssetError | str:
+    def _answer(self, asset: Any, timeout_s: float) -> Any:
         late = threading.Event()
 
         def give_up() -> None:
@@ -201,7 +208,7 @@ class _Worker:
         timer = threading.Timer(timeout_s, give_up)
         timer.start()
         try:
-            answer: Part | AssetError | str = self._receive()
+            return self._receive()
         except (OSError, EOFError, pickle.UnpicklingError):
             self.stop()
             reason = f"took longer than {timeout_s:g} s" if late.is_set() else "the decoder crashed"
@@ -212,12 +219,13 @@ class _Worker:
             return AssetError(asset.uri, f"what the decoder gave cannot be read: {problem}")
         finally:
             timer.cancel()
-        return answer
 
     def kill(self) -> None:
+        """End it, also while a thread waits for its answer."""
         self._process.kill()
 
     def stop(self) -> None:
+        """End it and wait for that."""
         self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -233,6 +241,10 @@ class _Worker:
     def _receive(self) -> Any:
         assert self._process.stdout is not None  # noqa: S101 - opened above, for the type checker
         return pickle.load(self._process.stdout)  # noqa: S301 - from our own worker
+
+
+def _pickled(value: object) -> bytes:
+    return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _own_process_group() -> dict[str, Any]:

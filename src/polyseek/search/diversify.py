@@ -93,12 +93,13 @@ def collapse(
         firsts[place]: tuple(sorted(others, key=lambda one: -one.similarity))
         for place, others in same.items()
     }
-    hidden = {hits[place].item for place in gone}
+    key = listing.key
+    hidden = {key(hits[place]) for place in gone}
     shown = [
         replace(hit, duplicates=listed[i]) if i in listed else hit
         for i, hit in enumerate(listing.hits)
     ]
-    left = [i for i, hit in enumerate(shown) if hit.item not in hidden]
+    left = [i for i, hit in enumerate(shown) if key(hit) not in hidden]
     return replace(listing, hits=shown).take(left)
 
 

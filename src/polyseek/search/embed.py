@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from polyseek.core.errors import QueryError
 from polyseek.core.glossary import Glossary
 from polyseek.core.hits import Query
 from polyseek.core.protocols import Encoder
-from polyseek.core.types import Embeddings, Floats, Modality, Role, Signal
+from polyseek.core.types import Embeddings, Floats, Modality, Prepared, Role, Signal
 
 ORIGINAL = 0.6
 """Share of a query as it was asked, beside what a glossary makes of it (benchmarks/glossary.py)."""
@@ -73,7 +74,10 @@ def embed_all(
             signals.sort(key=lambda one: len(str(one[1])))
         for start in range(0, len(signals), size):
             batch = signals[start : start + size]
-            prepared = [tower.prepare(signal) for _, signal in batch]
+            prepared = [
+                cast("Prepared", signal) if queries[place].prepared else tower.prepare(signal)
+                for place, signal in batch
+            ]
             found = encoder.encode(modality, prepared, role=role)
             for (place, _), shared, own in zip(batch, found.shared, found.tower, strict=True):
                 rows[place].append((shared, own))

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from polyseek.core.config import Group
 from polyseek.core.hits import Account, Candidates, Composition, Hit, Item
 from polyseek.core.protocols import Encoder, Locator, StoreReader
 from polyseek.core.reranking import Question
@@ -18,6 +19,7 @@ from polyseek.core.types import Modality, Role, Space, SpanUnit
 from polyseek.core.words import words, words_of_name
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, log_odds, match_probabilities, pooled, rescored
+from polyseek.search.group import key_of
 from polyseek.search.listing import Listing
 from polyseek.search.retrieve import Asked, Ranking
 
@@ -35,6 +37,7 @@ class Trace:
         self._started = self._last = perf_counter()
         self._laps: dict[str, float] = {}
         self._ranks: list[tuple[str, dict[Item, int]]] = []
+        self._key = key_of(Group.ASSET)
 
     def lap(self, stage: str) -> None:
         """The time since the last lap was spent on this stage."""
@@ -45,15 +48,17 @@ class Trace:
     def note(self, stage: str, listing: Listing) -> None:
         """The order of assets after this stage."""
         places = enumerate(listing.firsts(), 1)
-        self._ranks.append((stage, {listing.hits[i].item: rank for rank, i in places}))
+        self._key = listing.key
+        self._ranks.append((stage, {self._key(listing.hits[i]): rank for rank, i in places}))
 
     def ranked(self, hits: Sequence[Hit]) -> list[Hit]:
         """Hits with their rank after every stage."""
+        key = self._key
         return [
             replace(
                 hit,
                 ranks=tuple(
-                    (stage, ranks[hit.item]) for stage, ranks in self._ranks if hit.item in ranks
+                    (stage, ranks[key(hit)]) for stage, ranks in self._ranks if key(hit) in ranks
                 ),
             )
             for hit in hits

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
-from polyseek.core.config import SearchOptions
+from polyseek.core.config import Group, SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Item
 from polyseek.core.retriever import SearchMode
 from polyseek.search.fuse import by_probability, reciprocal_rank
-from polyseek.search.group import assets_first
+from polyseek.search.group import HitKey, assets_first, key_of
 from polyseek.search.retrieve import Ranking
 
 
@@ -23,11 +22,18 @@ class Listing:
         hits: Best first; several may be of one asset.
         probabilities: Of each hit; None where not all are known.
         matched: Whether anything matches.
+        group: What one hit will be.
     """
 
     hits: Sequence[Hit]
     probabilities: Sequence[float] | None
     matched: bool
+    group: Group = Group.ASSET
+
+    @property
+    def key(self) -> HitKey:
+        """What segments share that will be one hit."""
+        return key_of(self.group)
 
     def take(self, order: Sequence[int]) -> Listing:
         """Only these hits, in this order."""
@@ -39,12 +45,13 @@ class Listing:
         )
 
     def firsts(self, limit: int | None = None) -> list[int]:
-        """Positions of the best segment of each asset, of the first `limit` assets."""
+        """Positions of what will be hits, the first `limit` of them: each asset's best segment."""
+        key = self.key
         seen: dict[Item, int] = {}
         for i, hit in enumerate(self.hits):
             if len(seen) == limit:
                 break
-            seen.setdefault(hit.item, i)
+            seen.setdefault(key(hit), i)
         return list(seen.values())
 
 
@@ -65,7 +72,7 @@ def merge(rankings: Sequence[Ranking], options: SearchOptions) -> Listing:
         found = sorted(
             (hit for r in rankings for hit in r.hits), key=lambda h: -(h.text_score or 0)
         )
-        return Listing(hits=found, probabilities=None, matched=bool(found))
+        return Listing(hits=found, probabilities=None, matched=bool(found), group=options.group)
     calibrated = [(r.hits, r.probabilities) for r in rankings if r.probabilities is not None]
     if len(calibrated) < sum(1 for r in rankings if r.hits):
         if options.min_probability is not None:
@@ -73,14 +80,18 @@ def merge(rankings: Sequence[Ranking], options: SearchOptions) -> Listing:
                 "this collection's scores were never calibrated for this query, so there are no "
                 "probabilities; run 'polyseek tune', or leave out the least probability"
             )
-        split = [assets_first(ranking.hits) for ranking in rankings]
-        best = reciprocal_rank([first for first, _ in split], key=attrgetter("item"))
+        key = key_of(options.group)
+        split = [assets_first(ranking.hits, key=key) for ranking in rankings]
+        best = reciprocal_rank([first for first, _ in split], key=key)
         others = [hit for _, rest in split for hit in rest]
         return Listing(
-            hits=[*best, *others], probabilities=None, matched=any(r.matches for r in rankings)
+            hits=[*best, *others],
+            probabilities=None,
+            matched=any(r.matches for r in rankings),
+            group=options.group,
         )
     hits, probabilities = by_probability(calibrated)
-    whole = Listing(hits=hits, probabilities=probabilities, matched=False)
+    whole = Listing(hits=hits, probabilities=probabilities, matched=False, group=options.group)
     return _cut(whole, options, matched=any(ranking.matches for ranking in rankings))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from polyseek.core.config import Group
 from polyseek.core.hits import Item
 from polyseek.core.types import SpanUnit
 from polyseek.search.compose import log_odds, probability
@@ -18,13 +19,13 @@ def pool_moments(listing: Listing, *, count: int) -> Listing:
     """The list with each recording's best moment as probable as its best few together.
 
     The odds of up to `count` moments that do not overlap are added up. What has no seconds stays as
-    it is, and so does everything where there are no probabilities.
+    it is, and so does everything where there are no probabilities or segments are hits.
 
     Args:
         listing: Best first.
         count: Moments that are added up; 1 for the best alone.
     """
-    if count < 2 or not listing.probabilities:
+    if count < 2 or not listing.probabilities or listing.group is Group.SEGMENT:
         return listing
     odds = log_odds(np.array(listing.probabilities))
     best: dict[Item, list[int]] = defaultdict(list)

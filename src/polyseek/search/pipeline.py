@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
@@ -21,12 +22,12 @@ from polyseek.search.embed import embed
 from polyseek.search.explain import Trace, explained
 from polyseek.search.group import by_asset
 from polyseek.search.hybrid import read_all_words
-from polyseek.search.listing import merge
+from polyseek.search.listing import Listing, merge
 from polyseek.search.moments import pool_moments
 from polyseek.search.refine import refine
 from polyseek.search.rerank import rerank
 from polyseek.search.results import Preview, Results
-from polyseek.search.retrieve import Asked, rank
+from polyseek.search.retrieve import Asked, Ranking, rank
 
 _ORDER = [
     Modality.IMAGE,
@@ -52,6 +53,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
     adapters: Adapters | None = None,
     glossary: Glossary | None = None,
     preview: Preview | None = None,
+    partial: Callable[[Results], None] | None = None,
 ) -> Results:
     """Rank a collection's segments for a query.
 
@@ -70,6 +72,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         adapters: That move the queries; None for none.
         glossary: What words of a text query stand for here; None for nothing.
         preview: Passed on to the results.
+        partial: Called with what is found so far, whenever another modality was searched.
 
     Raises:
         QueryError: The encoder has no tower for the query's modality, or the options are wrong.
@@ -96,10 +99,16 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
     trace.lap("encode")
     scale = Calibrator(defaults=defaults, tuning=store.tuning, adapters=adapters or Adapters())
     calibrator = scale if fitted else Calibrator()
-    rankings = [
-        rank(store, asked, target=target, options=options, calibrator=calibrator)
-        for target in targets
-    ]
+    empty = Results(
+        query=whole.label, hits=(), coverage=coverage(counts), retriever=stages.name,
+        preview=preview,
+    )  # fmt: skip
+    rankings: list[Ranking] = []
+    for target in targets:
+        if partial and rankings:
+            partial(_listed(empty, merge(rankings, options), rankings, options))
+        found = rank(store, asked, target=target, options=options, calibrator=calibrator)
+        rankings.append(found)
     trace.lap("retrieve")
     refined = [refine(ranking, asked, store, stages.refine) for ranking in rankings]
     if refined != rankings:
@@ -123,11 +132,8 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         )
         trace.note("diversify", listing)
         trace.lap("diversify")
-    hits = by_asset(
-        listing.hits, limit=options.limit, probabilities=listing.probabilities,
-        further=stages.group.moments,
-    )  # fmt: skip
-    hits = trace.ranked(hits)
+    results = _listed(empty, listing, rankings, options)
+    hits = trace.ranked(results.hits)
     if options.explain:
         locators = [r for r in (rerankers or {}).values() if isinstance(r, Locator)]
         hits = explained(
@@ -135,18 +141,24 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
             locator=next(iter(locators), None),
         )  # fmt: skip
         trace.lap("explain")
+    return replace(results, hits=tuple(hits), timings_ms=trace.timings_ms(), notes=tuple(notes))
+
+
+def _listed(
+    empty: Results, listing: Listing, rankings: Sequence[Ranking], options: SearchOptions
+) -> Results:
+    """One hit per asset, or segment, of a list."""
+    hits = by_asset(
+        listing.hits, limit=options.limit, probabilities=listing.probabilities, key=listing.key,
+        further=options.retriever.group.moments,
+    )  # fmt: skip
     known = [float(r.probabilities.max()) for r in rankings if r.probabilities is not None]
-    return Results(
-        query=whole.label,
+    return replace(
+        empty,
         hits=tuple(hits),
         no_match=not listing.matched,
         nearest=max(known, default=None),
-        coverage=coverage(counts),
         plan=tuple(ranking.step for ranking in rankings),
-        timings_ms=trace.timings_ms(),
-        notes=tuple(notes),
-        retriever=stages.name,
-        preview=preview,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, overload
 from polyseek.core.hits import Clip, Hit
 from polyseek.core.reports import Coverage
 from polyseek.core.tuning import Calibration
-from polyseek.core.types import MetadataValue, Modality, Space, Span, SpanUnit
+from polyseek.core.types import MetadataValue, Modality, Segment, Space, Span, SpanUnit
 
 Preview: TypeAlias = Callable[[Hit], "Clip | None"]
 """Makes a small copy of a hit, or None where there is nothing to look at or listen to."""
@@ -123,6 +123,17 @@ class Results(Sequence[Hit]):
         from polyseek.search.sheet import fragment
 
         return fragment(self)
+
+
+def segment_dict(segment: Segment) -> dict[str, Any]:
+    """JSON-ready form of a segment."""
+    return {
+        "id": segment.id,
+        "modality": str(segment.modality),
+        "span": _span_dict(segment.span),
+        "text": segment.text,
+        "metadata": {key: _plain(value) for key, value in segment.metadata.items()},
+    }
 
 
 def _hit_dict(hit: Hit) -> dict[str, Any]:

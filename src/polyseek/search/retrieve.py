@@ -15,6 +15,7 @@ from polyseek.core.tuning import Numbers
 from polyseek.core.types import Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.compose import compared, pool
+from polyseek.search.group import key_of
 from polyseek.search.hybrid import WordSearch
 from polyseek.search.results import PlanStep
 
@@ -132,7 +133,7 @@ def _retrieve(
     pair = query.modality, target
     vector, space = compared(embeddings, pair)
     hub = calibrator.hub(pair)
-    wanted = max(options.limit, options.retriever.signals.candidates)
+    wanted, key = max(options.limit, options.retriever.signals.candidates), key_of(options.group)
     near = Candidates(hits=(), tier="", rows=0)
     while True:
         request = Retrieval(
@@ -145,7 +146,7 @@ def _retrieve(
         # One long recording may fill the list: look deeper until there are enough assets.
         if len(near.hits) < wanted or wanted >= MAX_CANDIDATES:
             break
-        if len({hit.item for hit in near.hits if _new(hit, judged)}) >= options.limit:
+        if len({key(hit) for hit in near.hits if _new(hit, judged)}) >= options.limit:
             break
         wanted *= 4
     candidates = words.candidates(store, request, near)
