@@ -165,10 +165,14 @@ def test_what_has_changed_is_left_to_the_next_index(collection, folder):
     assert (after.added, after.skipped) == (2, 3)
 
 
-def test_a_tuned_collection_gets_a_tuned_shadow_and_keeps_versions_of_its_own(collection):
+def test_a_tuned_collection_gets_a_tuned_shadow_and_keeps_versions_of_its_own(collection, tmp_path):
+    terms = tmp_path / "terms.txt"
+    terms.write_text("car: automobile\n")
     collection.tune()
+    collection.keep_glossary(terms)
     _, shadow = road.build(collection, "colour-blind")
     assert shadow.store.tuning is not None
+    assert shadow.glossary == "car: automobile\n"
     assert [version.action for version in collection.versions()] == ["index", "tune"]
 
 

@@ -1,13 +1,8 @@
 """A small collection, an app in this process, and real servers in processes of their own."""
 
-import shutil
-import subprocess
-import sys
-import time
-
 import pytest
 from PIL import Image
-from served import MAIN, ORIGIN, Live, environment, free_port
+from served import ORIGIN, servers
 from starlette.testclient import TestClient
 
 import polyseek
@@ -16,9 +11,6 @@ from polyseek.core.config import Settings
 from polyseek.server.app import create_app
 from polyseek.server.settings import ServerSettings
 from polyseek.testing import FakeEncoder
-
-START_S = 240
-"""A machine with much else to do takes its time to import everything."""
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +30,7 @@ def made(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def app_of(made, tmp_path_factory):
     """Makes an app in this process, with the fake encoder."""
 
@@ -54,7 +46,7 @@ def app_of(made, tmp_path_factory):
         yield make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(app_of):
     """Of an app that serves `made` to this machine alone."""
     with TestClient(app_of(), base_url=ORIGIN, raise_server_exceptions=False) as opened:
@@ -73,43 +65,3 @@ def shared(tmp_path_factory, made):
     starting = servers(tmp_path_factory.mktemp("shared"), made)
     yield next(starting)()
     next(starting, None)
-
-
-def servers(tmp_path, made):
-    """A function that starts servers; the second step stops them."""
-    shutil.copytree(made / "photos.polyseek", tmp_path / "photos.polyseek")
-    running = []
-
-    def start(*words, **variables):
-        port = free_port()
-        log = tmp_path / f"{port}.log"
-        command = [sys.executable, "-c", MAIN, "serve", "--port", str(port)]
-        if "-c" not in words:
-            command += ["-c", str(tmp_path / "photos.polyseek")]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*command, *words], stdout=output, stderr=output, env=environment(**variables),
-                cwd=tmp_path,
-            )  # fmt: skip
-        server = Live(port, process, log)
-        running.append(server)
-        until = time.monotonic() + START_S
-        while time.monotonic() < until:
-            assert process.poll() is None, log.read_text()
-            try:
-                if server.request("GET", "/readyz")[0] == 200:
-                    return server
-            except OSError:
-                pass
-            time.sleep(0.1)
-        raise AssertionError(log.read_text())
-
-    yield start
-    for server in running:
-        if server.process.poll() is None:
-            server.process.terminate()
-            try:
-                server.process.wait(20)
-            except subprocess.TimeoutExpired:
-                server.process.kill()
-                server.process.wait()

@@ -3,9 +3,12 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,6 +18,8 @@ from PIL import Image
 
 PLUGIN = Path(__file__).parent / "plugin"
 MAIN = "from polyseek.cli import main; main()"
+START_S = 240
+"""A machine with much else to do takes its time to import everything."""
 ORIGIN = "http://127.0.0.1:8000"
 
 
@@ -82,3 +87,43 @@ def raw(port, timeout=30):
     """A plain socket to a server."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as sock:
         yield sock
+
+
+def servers(tmp_path, made):
+    """A function that starts servers; the second step stops them."""
+    shutil.copytree(made / "photos.polyseek", tmp_path / "photos.polyseek")
+    running = []
+
+    def start(*words, **variables):
+        port = free_port()
+        log = tmp_path / f"{port}.log"
+        command = [sys.executable, "-c", MAIN, "serve", "--port", str(port)]
+        if "-c" not in words:
+            command += ["-c", str(tmp_path / "photos.polyseek")]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, *words], stdout=output, stderr=output, env=environment(**variables),
+                cwd=tmp_path,
+            )  # fmt: skip
+        server = Live(port, process, log)
+        running.append(server)
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            assert process.poll() is None, log.read_text()
+            try:
+                if server.request("GET", "/readyz")[0] == 200:
+                    return server
+            except OSError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(log.read_text())
+
+    yield start
+    for server in running:
+        if server.process.poll() is None:
+            server.process.terminate()
+            try:
+                server.process.wait(20)
+            except subprocess.TimeoutExpired:
+                server.process.kill()
+                server.process.wait()

@@ -181,7 +181,7 @@ def test_a_full_disk(client, monkeypatch):
     async def full(upload, path):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("polyseek.server.bodies._save", full)
+    monkeypatch.setattr("polyseek.server.bodies.save", full)
     answer = client.post("/v1/collections/photos/search", files={"file": ("x.png", b"x")})
     problem(answer, 507, "disk-full")
 

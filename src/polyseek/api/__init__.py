@@ -1,6 +1,6 @@
 """The public face that wires the rooms together."""
 
-from polyseek.api.collection import Collection, Status
+from polyseek.api.collection import Collection
 from polyseek.api.composing import ComposedQuery, query
 from polyseek.api.opening import (
     open,  # noqa: A004 - reads like gzip.open
@@ -8,6 +8,7 @@ from polyseek.api.opening import (
     open_to_index,
 )
 from polyseek.api.remote import RemoteCollection, connect
+from polyseek.api.status import Status
 
 __all__ = [
     "Collection",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from polyseek.api.collection import Status
+from polyseek.api.status import Status
 from polyseek.core.hits import Duplicate, Hit, Moment, TermEvidence
 from polyseek.core.reports import Coverage, Failure
 from polyseek.core.types import AssetStatus, Modality, Space, Span, SpanUnit

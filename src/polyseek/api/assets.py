@@ -41,18 +41,23 @@ class Assets:
         Raises:
             UnknownAssetError: The collection has none, or not any more.
         """
-        with self._lock:
-            version = self._store.version
-            if self._known[0] != version:
-                self._known = version, {asset_id(r.uri): r for r in self._store.records()}
-            found = self._known[1].get(id_)
+        found = self._records().get(id_)
         if found is None:
             raise UnknownAssetError(f"the collection has no asset '{id_}'; it may be deleted")
         return found
 
+    def spread(self, limit: int) -> list[Hit]:
+        """The first pieces of assets that are spread evenly over the collection, by uri."""
+        uris = sorted(record.uri for record in self._records().values() if record.segments)
+        chosen = [uris[i] for i in np.linspace(0, len(uris) - 1, min(limit, len(uris))).astype(int)]
+        first: dict[str, Segment] = {}
+        for stored in self._stored(chosen):
+            first.setdefault(stored.segment.asset_uri, stored.segment)
+        return [_as_hit(first[uri]) for uri in chosen if uri in first]
+
     def segments(self, id_: str) -> list[Segment]:
         """The asset's segments: by modality, pictures first, and where they lie."""
-        return [stored.segment for stored in self._stored(self.get(id_).uri)]
+        return [stored.segment for stored in self._stored([self.get(id_).uri])]
 
     def hit(self, id_: str, segment: str | None = None) -> Hit:
         """A segment of the asset as a hit, to make a preview of; its first one by default.
@@ -60,16 +65,7 @@ class Assets:
         Raises:
             UnknownAssetError: There is no such asset, or it has no such segment.
         """
-        found = self._chosen(id_, segment)[0].segment
-        return Hit(
-            id=found.id,
-            uri=found.asset_uri,
-            modality=found.modality,
-            score=1.0,
-            span=found.span,
-            text=found.text,
-            metadata=found.metadata,
-        )
+        return _as_hit(self._chosen(id_, segment)[0].segment)
 
     def query(self, id_: str, segment: str | None = None) -> Query:
         """A query for more like a segment, or like the asset's first pieces together.
@@ -90,15 +86,23 @@ class Assets:
 
     def _chosen(self, id_: str, segment: str | None) -> Sequence[_Stored]:
         """At least one."""
-        stored = list(self._stored(self.get(id_).uri))
+        stored = list(self._stored([self.get(id_).uri]))
         chosen = [s for s in stored if s.segment.id == segment] if segment else stored
         if not chosen:
             what = f"segment '{segment}'" if segment else "segments"
             raise UnknownAssetError(f"asset '{id_}' has no {what}")
         return chosen
 
-    def _stored(self, uri: str) -> Iterator[_Stored]:
-        batches = self._store.fetch([uri])
+    def _records(self) -> Mapping[str, AssetRecord]:
+        """All of them by id, as of the store's version."""
+        with self._lock:
+            version = self._store.version
+            if self._known[0] != version:
+                self._known = version, {asset_id(r.uri): r for r in self._store.records()}
+            return self._known[1]
+
+    def _stored(self, uris: Sequence[str]) -> Iterator[_Stored]:
+        batches = self._store.fetch(uris)
         for batch in sorted(batches, key=lambda b: _SHOWN_FIRST.index(b.modality)):
             starts = [s.span.start if s.span else 0.0 for s in batch.segments]
             for i in np.argsort(starts, kind="stable").tolist():
@@ -107,3 +111,15 @@ class Assets:
                     batch.segments[i],
                     Embeddings(shared=rows.shared[i : i + 1], tower=rows.tower[i : i + 1]),
                 )
+
+
+def _as_hit(segment: Segment) -> Hit:
+    return Hit(
+        id=segment.id,
+        uri=segment.asset_uri,
+        modality=segment.modality,
+        score=1.0,
+        span=segment.span,
+        text=segment.text,
+        metadata=segment.metadata,
+    )

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyseek.api import vectors, versions
+from polyseek.api.adapting import Shelf
 from polyseek.api.assets import Assets
-from polyseek.api.composing import ComposedQuery, read_file
+from polyseek.api.composing import ComposedQuery
 from polyseek.api.fields import Field, describe
-from polyseek.api.options import modalities_of, mode_of, options_of
+from polyseek.api.learning import Learning
+from polyseek.api.options import modalities_of, options_of
 from polyseek.api.reindex import what_was_indexed
-from polyseek.api.retrievers import SavedRetrievers
 from polyseek.api.searching import Searcher
+from polyseek.api.status import Status
 from polyseek.api.tuner import Tuner
 from polyseek.api.vectors import ImportReport
 from polyseek.api.watching import watch
 from polyseek.core import plugins
-from polyseek.core.artifacts import reporting
 from polyseek.core.columns import Version, VersionName
 from polyseek.core.config import ImportOptions, IndexOptions, Settings
 from polyseek.core.errors import IncompatibleCollectionError, SourceNotFoundError
@@ -29,7 +29,7 @@ from polyseek.core.hits import Clip, Hit
 from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.retriever import Retriever
-from polyseek.core.tuning import Defaults, Tuning
+from polyseek.core.tuning import Defaults
 from polyseek.core.types import (
     AssetStatus,
     EncoderInfo,
@@ -40,9 +40,6 @@ from polyseek.core.types import (
     exactly,
 )
 from polyseek.encode.external import NAME as EXTERNAL
-from polyseek.evaluate.diagnosis import Diagnosis
-from polyseek.evaluate.runs import Run
-from polyseek.learn.fusion import Fitted
 from polyseek.search.results import Results
 
 if TYPE_CHECKING:
@@ -51,38 +48,7 @@ if TYPE_CHECKING:
     from polyseek.ingest.vector_files import VectorTable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """What a collection holds.
-
-    Attributes:
-        location: Where it is stored.
-        encoder: Name and revision of its encoder.
-        assets: Number of assets by status.
-        modalities: Number of searchable assets by modality; a video with sound counts as both.
-        failures: Assets that are not fully searchable, with the reason.
-    """
-
-    location: str
-    encoder: str
-    assets: Mapping[AssetStatus, int]
-    modalities: Mapping[Modality, int]
-    failures: Sequence[Failure]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return {
-            "location": self.location,
-            "encoder": self.encoder,
-            "assets": {str(status): self.assets.get(status, 0) for status in AssetStatus},
-            "modalities": {str(modality): n for modality, n in self.modalities.items()},
-            "failures": [
-                {"uri": f.uri, "status": str(f.status), "reason": f.reason} for f in self.failures
-            ],
-        }
-
-
-class Collection:
+class Collection(Learning):
     """A named, searchable set of assets with one encoder. Made by `open`."""
 
     def __init__(
@@ -102,10 +68,13 @@ class Collection:
         self._sparse = sparse
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
-        self._tuner = Tuner(store=store, encoder=encoder, defaults=self._defaults)
+        self._shelf = Shelf(store)
+        self._tuner = Tuner(
+            store=store, encoder=encoder, defaults=self._defaults, adapters=self._shelf.active
+        )
         self._searcher = Searcher(
             store=store, encoder=encoder, settings=settings, defaults=self._defaults,
-            sparse=sparse, preview=clip,
+            adapters=self._shelf.at, sparse=sparse, preview=clip,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -360,7 +329,10 @@ class Collection:
                 ``collapse`` lists near-duplicates with the better hit, ``diverse`` (0 to 0.9)
                 prefers hits that differ from those above, ``moments`` is the number of further
                 places shown in an asset (3), ``explain`` says why each hit was found, ``partial``
-                is called with the results so far whenever another modality was searched.
+                is called with the results so far whenever another modality was searched,
+                ``strength`` is that of the adapters, 0 (off) to 1; at any but the one that the
+                collection is tuned to, what is adapted has no probabilities; ``glossary`` is a
+                file (see `keep_glossary`) for this search.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.
@@ -385,135 +357,6 @@ class Collection:
             retriever=retriever,
             **more,
         )
-
-    def learn_fusion(
-        self, pairs: str | Path, *, progress: ProgressCallback | None = None
-    ) -> Fitted:
-        """Learn the reranker ``fusion`` from pairs of queries and assets; refused when not better.
-
-        Args:
-            pairs: A table of queries and assets, TREC qrels or a folder in BEIR's layout.
-            progress: Called with every query.
-
-        Raises:
-            ConfigError: The pairs cannot be read, or too few of them can be used.
-            CollectionBusyError: Another process is writing to the collection.
-        """
-        from polyseek.api.fusing import learn
-
-        return learn(pairs, self._store, self._searcher.candidates, progress=progress)
-
-    @property
-    def retrievers(self) -> SavedRetrievers:
-        """Retrievers saved in the collection: `list`, `save` and `remove`."""
-        return SavedRetrievers(self._store)
-
-    def tune(
-        self,
-        *,
-        bank: str | Path | None = None,
-        pairs: str | Path | None = None,
-        queries: str | Path | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Tuning:
-        """Fit hub corrections and calibrations to this collection; no labels are needed.
-
-        Args:
-            bank: A text file with one query per line, like those people ask here; the shipped one
-                of 3,000 generic English queries when left out. Never take the queries that quality
-                is measured with.
-            pairs: Labelled queries, as for `evaluate`: what they know better is chosen by them,
-                and kept only where it is no worse than what ships on those that were held out.
-            queries: As for `evaluate`.
-            progress: Called with every pair of modalities.
-
-        Raises:
-            ConfigError: The bank cannot be read or is too small, or the pairs cannot be read.
-            CollectionBusyError: Another process is writing to the collection.
-        """
-        from polyseek.learn.bank import read_bank
-
-        texts = read_bank(bank) if bank is not None else ()
-        return self.tune_with(texts, pairs=pairs, queries=queries, progress=progress)
-
-    def tune_with(
-        self,
-        bank: Sequence[str],
-        *,
-        pairs: str | Path | None = None,
-        queries: str | Path | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Tuning:
-        """As `tune`, with the queries of this bank; the usual one where it is empty."""
-        found = self._tuner.tune(bank, progress, pairs=pairs, queries=queries)
-        versions.record(self._store, "tune", {"pairs": len(found.calibrations)})
-        return found
-
-    def evaluate(
-        self,
-        pairs: str | Path = "auto",
-        *,
-        queries: str | Path | None = None,
-        slice_by: str | None = None,
-        limit: int = 1_000,
-        mode: str | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Run:
-        """Measure how well the collection answers queries whose answers are known.
-
-        Args:
-            pairs: ``"auto"`` for what the collection itself says of its assets, ``"field:NAME"``
-                for one of its metadata fields, or a file or folder with labels.
-            queries: A file with the queries that ids in `pairs` stand for.
-            slice_by: A field by whose values quality is shown as well.
-            limit: Questions per direction; 0 for all.
-            mode: As for `search`; by default ``"hybrid"``, but ``"dense"`` where the queries stand
-                in what answers them.
-            progress: Called with every step.
-
-        Raises:
-            ConfigError: The pairs cannot be read, or nothing in the collection answers them.
-        """
-        from polyseek.api.evaluation import evaluate
-
-        with reporting(progress):
-            return evaluate(
-                self._store,
-                location=self.location,
-                encoder=self._encoder,
-                defaults=self._defaults,
-                pairs=pairs,
-                queries=queries,
-                slice_by=slice_by,
-                limit=limit,
-                mode=None if mode is None else mode_of(mode),
-                progress=progress,
-            )
-
-    def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
-        """Check the encoder, the stored vectors and what a search makes of them; changes nothing.
-
-        Args:
-            progress: Called with every check, also while model files are fetched.
-
-        Returns:
-            Checks with a verdict, figures and advice each; `verdict` is the worst of them.
-        """
-        from polyseek.evaluate.doctor import diagnose
-        from polyseek.search.calibrate import Calibrator
-
-        tuning = self._store.tuning
-        reads = Modality.TEXT in self._encoder.info.towers
-        with reporting(progress):
-            return diagnose(
-                self._store,
-                location=self.location,
-                encoder=self._encoder,
-                scale=Calibrator(defaults=self._defaults, tuning=tuning),
-                bank=self._tuner.bank(brief=True) if reads else None,
-                read=read_file,
-                progress=progress,
-            )
 
     def modalities(self) -> Mapping[Modality, int]:
         """Number of searchable assets by modality; a video with sound counts as both."""

@@ -9,6 +9,7 @@ from time import perf_counter
 
 from polyseek.api.examiner import Examiner
 from polyseek.api.pairs import Labelled, labelled
+from polyseek.core.adapting import Adapters
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import twins
 from polyseek.core.protocols import Encoder, Store
@@ -29,12 +30,13 @@ FEW = 50
 """Assets below which intervals are too wide to decide anything."""
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
     store: Store,
     *,
     location: str,
     encoder: Encoder,
     defaults: Defaults | None,
+    adapters: Adapters | None = None,
     pairs: str | Path,
     queries: str | Path | None = None,
     slice_by: str | None = None,
@@ -63,7 +65,7 @@ def evaluate(
         directions = planner.of_mined(given.mined)
     examiner = Examiner(
         store=store, inventory=inventory, encoder=encoder, defaults=defaults,
-        queries=given.queries, progress=progress,
+        queries=given.queries, adapters=adapters, progress=progress,
     )  # fmt: skip
     examiner.spent["read"] = perf_counter() - started
     mode, notes = _mode(given, directions, inventory, mode)

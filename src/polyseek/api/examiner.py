@@ -12,6 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from polyseek.core import plugins
+from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Item, Query, item_of
@@ -48,6 +49,7 @@ class Examiner:
         encoder: The collection's.
         defaults: What ships with the encoder.
         queries: Queries by the id of their question; items ask by their stored embeddings.
+        adapters: That move the queries; None for none.
         progress: Called with every step.
         spent: Seconds by what they were spent on.
         embedded: What the encoder has made so far, by the text that it read, or the file.
@@ -58,6 +60,7 @@ class Examiner:
     encoder: Encoder
     defaults: Defaults | None
     queries: Mapping[str, Query]
+    adapters: Adapters | None = None
     progress: ProgressCallback | None = None
     spent: dict[str, float] = field(default_factory=dict)
     embedded: dict[str, Embeddings] = field(default_factory=dict)
@@ -102,7 +105,7 @@ class Examiner:
         try:
             found = search(
                 query, encoder=self.encoder, store=store, options=options,
-                defaults=self.defaults, embeddings=[known],
+                defaults=self.defaults, adapters=self.adapters, embeddings=[known],
             )  # fmt: skip
         except QueryError:
             if mode is not SearchMode.TEXT:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from polyseek.api.pairs import Labelled, labelled
+from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
 from polyseek.core.hits import Candidates, Item, Query, item_of
 from polyseek.core.inventory import Inventory
@@ -28,7 +29,7 @@ from polyseek.learn.labelled import (
     in_proportion,
 )
 from polyseek.learn.splits import CHOOSE, FIT, HELD_OUT, Split, components, given_split, split
-from polyseek.learn.tune import QUERIES, SAMPLE, compared_rows
+from polyseek.learn.tune import QUERIES, SAMPLE
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.embed import embed_all
 from polyseek.search.pipeline import search
@@ -55,6 +56,7 @@ class LabelledTuner:
     store: Store
     encoder: Encoder
     defaults: Defaults | None
+    adapters: Adapters = field(default_factory=Adapters)
     progress: ProgressCallback | None = None
 
     def tune(
@@ -94,7 +96,8 @@ class LabelledTuner:
                 words=in_proportion(calibrations, shipped),
             )
         )
-        answers = self._answers(asked, inventory, Calibrator(defaults=self.defaults, tuning=tuned))
+        scale = Calibrator(defaults=self.defaults, tuning=tuned, adapters=self.adapters)
+        answers = self._answers(asked, inventory, scale)
         words, note = choose_words(answers, now=tuned.words)
         used = [one.judged.query.fingerprint for one in asked if one.part in (FIT, CHOOSE)]
         return self._saved(
@@ -126,7 +129,13 @@ class LabelledTuner:
             asked, self.encoder, progress=lambda done: self._tell("encode", done, len(asked))
         )
         found = [
-            Asked(judged=one, question=q, modality=query.modality, vectors=rows, part=part)
+            Asked(
+                judged=one,
+                question=q,
+                modality=query.modality,
+                vectors=self.adapters.move(query.modality, rows),
+                part=part,
+            )
             for one, q, query, rows, part in zip(
                 judged, questions, asked, vectors, parts.part.tolist(), strict=True
             )
@@ -149,7 +158,7 @@ class LabelledTuner:
         relevant = np.zeros((len(chosen), len(items)), bool)
         for row, own in enumerate(answers):
             relevant[row, [column for item in own for column in place[item]]] = True
-        vectors = np.concatenate([compared_rows(one.vectors, pair) for one in chosen])
+        vectors = np.concatenate([one.vectors.compared(pair) for one in chosen])
         cohort = self.defaults.cohort(pair) if self.defaults else None
         return LabelledPair(
             pair=pair,
@@ -169,7 +178,7 @@ class LabelledTuner:
             if batch is None or batch.modality is not target:
                 continue
             biases = batch.hub_bias.get(query, np.full(len(batch), np.nan, np.float32))
-            rows = compared_rows(batch.embeddings, pair)
+            rows = batch.embeddings.compared(pair)
             for segment, row, bias in zip(batch.segments, rows, biases.tolist(), strict=True):
                 found[segment.id] = item_of(segment.asset_uri, segment.span), row, bias
         items, vectors, known = zip(*found.values(), strict=True)
@@ -205,10 +214,11 @@ class LabelledTuner:
             store=self.store,
             options=SearchOptions(limit=DEPTH, modalities=(target,), show_all=True),
             defaults=self.defaults,
+            adapters=self.adapters,
             embeddings=[one.vectors],
         )
         candidates = Candidates(hits=found.hits, tier="", rows=sum(s.rows for s in found.plan))
-        vector = compared_rows(one.vectors, pair)[0]
+        vector = one.vectors.compared(pair)[0]
         probabilities = calibrator.probabilities(pair, vector, candidates)
         if probabilities is None:
             return None

@@ -100,6 +100,7 @@ def build(
     lost, changed = _missing(records, now)
     comparison = None
     if not report.interrupted:
+        _carry(old, shadow.store)
         if old.tuning is not None and shadow.store.tuning is None and shadow.text_tower:
             shadow.tune_with(old.tuning.bank, progress=progress)
         comparison = _compared(collection, shadow, asked)
@@ -265,6 +266,17 @@ def _fill(
         if total.interrupted:
             break
     return total
+
+
+def _carry(old: Store, shadow: Store) -> None:
+    """Take over what the owner wrote; what was fitted to the old embeddings stays with them."""
+    from polyseek.api.adapting import SHELF
+    from polyseek.core.fusion import NOTE as FUSION
+
+    written = {name: text for name, text in old.notes.items() if name not in (SHELF, FUSION)}
+    with shadow.writing():
+        for name, text in written.items():
+            shadow.save_note(name, text)
 
 
 def _missing(

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from polyseek.api.answers import results_of, status_of
-from polyseek.api.collection import Status
 from polyseek.api.composing import ComposedQuery
+from polyseek.api.status import Status
 from polyseek.core import errors
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import PICTURE_LABEL, Clip, Hit

@@ -14,9 +14,11 @@ from polyseek.api.composing import ComposedQuery, read, read_file
 from polyseek.api.fusing import DEPTH, Recorder
 from polyseek.api.options import group_of, modalities_of, mode_of
 from polyseek.core import plugins
+from polyseek.core.adapting import Adapters
 from polyseek.core.config import Group, SearchOptions, Settings
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
+from polyseek.core.glossary import GLOSSARY, Glossary, read_glossary
 from polyseek.core.protocols import Encoder, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reranking import Candidate, RerankSetup
 from polyseek.core.retriever import Rerank, Retriever
@@ -42,11 +44,13 @@ class Searcher:
         encoder: Encoder,
         settings: Settings,
         defaults: Defaults | None,
+        adapters: Callable[[float | None], Adapters],
         sparse: SparseEncoder | None,
         preview: Preview,
     ) -> None:
         self._store, self._encoder, self._settings = store, encoder, settings
-        self._defaults, self._sparse, self._preview = defaults, sparse, preview
+        self._defaults, self._adapters = defaults, adapters
+        self._sparse, self._preview = sparse, preview
         self._rerankers: dict[str, tuple[str, Reranker]] = {}
 
     def search(
@@ -59,6 +63,8 @@ class Searcher:
         unlike: Sequence[str | Path] = (),
         filter: str | None = None,  # noqa: A002 - the name users of search tools expect
         retriever: str | Path | Retriever | None = None,
+        strength: float | None = None,
+        glossary: str | Path | None = None,
         partial: Callable[[Results], None] | None = None,
         **given: Any,
     ) -> Results:
@@ -80,6 +86,8 @@ class Searcher:
             options=options,
             defaults=self._defaults,
             rerankers=self._loaded(options.retriever),
+            adapters=self._adapters(strength),
+            glossary=self._glossary(glossary),
             sparse=self._sparse,
             preview=self._preview,
             partial=partial,
@@ -99,6 +107,8 @@ class Searcher:
             options=replace(options, retriever=replace(options.retriever, rerank=rerank)),
             defaults=self._defaults,
             rerankers={"recorder": recorder},
+            adapters=self._adapters(None),
+            glossary=self._glossary(None),
             sparse=self._sparse,
         )
         return recorder.seen
@@ -130,6 +140,13 @@ class Searcher:
             explain=asked.get("explain", False),
             retriever=chosen,
         )
+
+    def _glossary(self, given: str | Path | None) -> Glossary | None:
+        """The one that is given, else the collection's own."""
+        if given is not None:
+            return read_glossary(given)
+        text = self._store.notes.get(GLOSSARY)
+        return Glossary.parse(text, where="the collection's glossary") if text else None
 
     def _loaded(self, chosen: Retriever) -> dict[str, Reranker]:
         """The rerankers a retriever names, each loaded once as long as nothing about it changes."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from polyseek.core.adapting import NOTHING, Adapters
 from polyseek.core.artifacts import reporting
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import ProgressCallback
@@ -16,8 +17,16 @@ from polyseek.core.types import Embeddings, Floats, Modality
 class Tuner:
     """Fits a collection's tuning and applies its bank of queries to new segments."""
 
-    def __init__(self, *, store: Store, encoder: Encoder, defaults: Defaults | None) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        encoder: Encoder,
+        defaults: Defaults | None,
+        adapters: Callable[[], Adapters],
+    ) -> None:
         self._store, self._encoder, self._defaults = store, encoder, defaults
+        self._adapters = adapters
         self._bank: Embeddings | None = None
 
     def tune(
@@ -37,14 +46,15 @@ class Tuner:
         with reporting(progress), self._store.writing():
             bank = self._embedded(texts)
             tuning = tune(
-                self._store, bank=bank, texts=texts, defaults=self._defaults, progress=progress
-            )
+                self._store, bank=bank, texts=texts, defaults=self._defaults,
+                adapters=self._adapters(), progress=progress,
+            )  # fmt: skip
             if pairs is not None:
                 from polyseek.api.labels import LabelledTuner
 
                 labels = LabelledTuner(
                     store=self._store, encoder=self._encoder, defaults=self._defaults,
-                    progress=progress,
+                    adapters=self._adapters(), progress=progress,
                 )  # fmt: skip
                 tuning = labels.tune(tuning, pairs, queries=queries)
             self._store.optimize()
@@ -81,13 +91,15 @@ class Tuner:
         """Hub biases of new segments, by modality of the query; see `core.hits.HubBiases`."""
         from polyseek.learn.hub import hub_bias
 
-        if self._store.tuning is None and self._defaults is None:
+        tuning, adapters, pair = self._store.tuning, self._adapters(), (Modality.TEXT, modality)
+        if tuning is None and self._defaults is None:
             return {}
+        if adapters.key(pair) != (tuning.key(pair) if tuning else NOTHING):
+            return {}  # nothing is corrected until it is tuned again
         if self._bank is None:
             self._bank = self.bank()
-        same = modality is Modality.TEXT
-        queries = self._bank.tower if same else self._bank.shared
-        return {Modality.TEXT: hub_bias(rows.tower if same else rows.shared, queries)}
+        queries = adapters.move(Modality.TEXT, self._bank).compared(pair)
+        return {Modality.TEXT: hub_bias(rows.compared(pair), queries)}
 
     def _texts(self) -> Sequence[str]:
         tuning = self._store.tuning

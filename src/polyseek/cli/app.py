@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from polyseek.cli import exits, keys, models, retrievers
+from polyseek.cli import adapt, exits, keys, models, retrievers
 from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
+from polyseek.cli.glossary import glossary as glossary_command
+from polyseek.cli.mcp import mcp
 from polyseek.cli.reindex import reindex
 from polyseek.cli.serve import serve
 from polyseek.cli.vectors import export, import_, read_sparse, read_vector
@@ -28,6 +30,10 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(retrievers.app, name="retrievers")
 app.command()(fields)
+app.command()(adapt.adapt)
+app.command()(glossary_command)
+app.add_typer(adapt.app, name="adapters")
+app.command()(mcp)
 app.command()(serve)
 app.command("import")(import_)
 app.command()(export)
@@ -255,6 +261,14 @@ def search(
         Path | None,
         typer.Option(metavar="FILE", help="Write a contact sheet (HTML with thumbnails)."),
     ] = None,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What words stand for: 'term: meaning, meaning' lines."),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Of the adapters, 0 (off) to 1, for this search."),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show how it was searched and why each hit is there.")
     ] = False,
@@ -284,6 +298,8 @@ def search(
             diverse=diverse,
             moments=moments,
             explain=explain,
+            strength=strength,
+            glossary=glossary,
         )
     if grid:
         _write_grid(grid, results)

@@ -8,6 +8,7 @@ USAGE = 2
 WARNINGS = 3
 UNHEALTHY = 4
 REGRESSION = 5
+NOT_BETTER = 6
 INTERRUPTED = 130
 
 TABLE: dict[type[errors.PolyseekError], int] = {

@@ -75,7 +75,7 @@ def serve(
 
     alone = is_loopback(host)
     settings = ServerSettings(
-        collections=_named(collections or []),
+        collections=named_collections(collections or []),
         host=host,
         port=port,
         keys=(keys or (None if alone else default_path())),
@@ -89,7 +89,12 @@ def serve(
     run(settings, workers=workers)
 
 
-def _named(given: list[str]) -> dict[str, str]:
+def named_collections(given: list[str]) -> dict[str, str]:
+    """Locations by name; a folder names itself, and the settings' collection is the default.
+
+    Raises:
+        ConfigError: A name does not fit into a URL, or is there twice.
+    """
     from polyseek.core.config import resolve_settings
 
     named: dict[str, str] = {}

@@ -317,6 +317,10 @@ class StoreReader(Protocol):
         """Texts kept with the collection by name, such as saved retrievers."""
         ...
 
+    def attachment(self, name: str) -> bytes | None:
+        """What was attached to the collection by that name; None for nothing."""
+        ...
+
     def search(self, request: Retrieval) -> Candidates:
         """Nearest segments, best first: by cosine, corrected where the request says so.
 
@@ -381,6 +385,10 @@ class StoreWriter(Protocol):
 
     def save_note(self, name: str, text: str | None) -> None:
         """Keep a text with the collection, or forget it, in one commit."""
+        ...
+
+    def attach(self, name: str, data: bytes | None) -> None:
+        """Keep some data with the collection by a name, in one commit; None removes it."""
         ...
 
     def optimize(self) -> None:

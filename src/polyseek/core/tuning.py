@@ -106,6 +106,10 @@ class Calibration:
         found: Numbers = 1 / (1 + np.exp(-self.log_odds(corrected, cohort=cohort, rows=rows)))
         return found
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, which `read_calibration` reads."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordEvidence:
@@ -143,6 +147,8 @@ class Tuning:
         words: What the words of a query add.
         bank: The user's own bank of text queries; empty for the shipped one.
         fitted_assets: Number of assets by modality when it was fitted to the collection.
+        adapted: By pair, which use of an adapter it was fitted to; a pair that is not there was
+            not adapted.
         fitted_queries: Fingerprints of the labelled queries it was fitted or chosen with: figures
             that are measured with them flatter.
         notes: What was measured and refused while fitting, for people.
@@ -152,20 +158,28 @@ class Tuning:
     words: WordEvidence = WordEvidence()
     bank: Sequence[str] = ()
     fitted_assets: Mapping[Modality, int] = field(default_factory=dict)
+    adapted: Mapping[Pair, str] = field(default_factory=dict)
     fitted_queries: Sequence[str] = ()
     notes: Sequence[str] = ()
+
+    def key(self, pair: Pair) -> str:
+        """Which use of an adapter this pair was fitted to; empty for none."""
+        return self.adapted.get(pair, "")
 
     def to_json(self) -> str:
         """A text that `from_json` reads."""
         return json.dumps(
             {
                 "calibrations": {
-                    f"{query}-{target}": asdict(found)
+                    f"{query}-{target}": found.to_dict()
                     for (query, target), found in self.calibrations.items()
                 },
                 "words": asdict(self.words),
                 "bank": list(self.bank),
                 "fitted_assets": dict(self.fitted_assets),
+                "adapted": {
+                    f"{query}-{target}": key for (query, target), key in self.adapted.items()
+                },
                 "fitted_queries": list(self.fitted_queries),
                 "notes": list(self.notes),
             },
@@ -183,11 +197,13 @@ class Tuning:
             read = json.loads(text)
             return cls(
                 calibrations={
-                    _pair(name): _calibration(found) for name, found in read["calibrations"].items()
+                    _pair(name): read_calibration(found)
+                    for name, found in read["calibrations"].items()
                 },
                 words=WordEvidence(**read.get("words", {})),
                 bank=tuple(read["bank"]),
                 fitted_assets={Modality(name): n for name, n in read["fitted_assets"].items()},
+                adapted={_pair(name): key for name, key in read.get("adapted", {}).items()},
                 fitted_queries=tuple(read.get("fitted_queries", ())),
                 notes=tuple(read["notes"]),
             )
@@ -212,11 +228,10 @@ class Defaults:
 
     def cohort(self, pair: Pair) -> Floats | None:
         """The cohort a query of this pair is compared with, in the space they are compared in."""
-        query, target = pair
-        found = self.cohorts.get(target)
+        found = self.cohorts.get(pair[1])
         if found is None:
             return None
-        rows = found.tower if query == target else found.shared
+        rows = found.compared(pair)
         return rows if len(rows) else None
 
 
@@ -257,7 +272,8 @@ def _pair(name: str) -> Pair:
     return Modality(query), Modality(target)
 
 
-def _calibration(read: Mapping[str, Any]) -> Calibration:
+def read_calibration(read: Mapping[str, Any]) -> Calibration:
+    """What `Calibration.to_dict` made."""
     curve = tuple((float(x), float(y)) for x, y in read.get("curve", ()))
     return Calibration(**{**read, "origin": Origin(read["origin"]), "curve": curve})
 

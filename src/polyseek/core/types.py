@@ -340,13 +340,32 @@ class Embeddings:
     Attributes:
         shared: ``(n, dim)`` float32, unit length: the space all modalities share.
         tower: ``(n, tower_dim)`` float32, unit length: the tower's own space.
+        adapted: By modality of the segments: ``(n, dim)`` where these lie as queries for them,
+            when an adapter moves them.
     """
 
     shared: Floats
     tower: Floats
+    adapted: Mapping[Modality, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.shared)
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Embeddings:
+        """Some of the rows."""
+        return Embeddings(
+            shared=self.shared[rows],
+            tower=self.tower[rows],
+            adapted={modality: found[rows] for modality, found in self.adapted.items()},
+        )
+
+    def compared(self, pair: tuple[Modality, Modality]) -> Floats:
+        """The rows that queries and segments of a pair of modalities are compared by."""
+        found = self.adapted.get(pair[1])
+        if found is not None:
+            return found
+        own = pair[0] == pair[1] and self.tower.shape[1] > 0  # a bare vector has no tower
+        return self.tower if own else self.shared
 
 
 @dataclass(frozen=True, slots=True, eq=False)

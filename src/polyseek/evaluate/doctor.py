@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
+from polyseek.core.adapting import Adapters
 from polyseek.core.protocols import Encoder, ScoreScale, StoreReader
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.types import Embeddings, exactly
@@ -26,6 +27,7 @@ def diagnose(
     encoder: Encoder,
     scale: ScoreScale,
     bank: Embeddings | None,
+    adapters: Adapters | None = None,
     read: Read | None = None,
     progress: ProgressCallback | None = None,
 ) -> Diagnosis:
@@ -37,6 +39,7 @@ def diagnose(
         encoder: Its encoder, which is tried on probes.
         scale: How a search makes scores comparable.
         bank: Text queries like those people ask, embedded; None when the encoder reads no text.
+        adapters: That move queries; None for none.
         read: What the file at a uri holds; None where it cannot be read any more.
         progress: Called with every check.
 
@@ -45,7 +48,9 @@ def diagnose(
         StoreError: The collection cannot be read.
     """
     started = perf_counter()
-    subject = Subject.of(store, encoder=encoder, scale=scale, bank=bank, read=read)
+    subject = Subject.of(
+        store, encoder=encoder, scale=scale, bank=bank, adapters=adapters, read=read
+    )
     found = []
     for done, (label, check) in enumerate(_CHECKS):
         if progress:

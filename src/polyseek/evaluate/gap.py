@@ -165,7 +165,7 @@ def _shares(
     before, after = np.zeros(len(targets)), np.zeros(len(targets))
     answered: list[bool] = []
     for i in range(len(queries)):
-        one = Embeddings(shared=queries.shared[i : i + 1], tower=queries.tower[i : i + 1])
+        one = queries.take(slice(i, i + 1))
         cosines, current = _scores(subject, targets, one)
         answered += _answered(subject, targets, current)
         before += _places(cosines)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from polyseek.core.adapting import Adapters
 from polyseek.core.hits import Candidates, Hit, HubCorrection, Query, Retrieval
 from polyseek.core.protocols import Encoder, ScoreScale, StoreReader
 from polyseek.core.tuning import Pair
@@ -45,6 +46,7 @@ class Subject:
         bank: Text queries like those people ask, embedded; None when the encoder reads no text.
         samples: Segments spread evenly over all, by modality; those it holds.
         rows: Number of segments by modality.
+        adapters: That move queries.
         read: What the file at a uri holds, None where it cannot be read; None where none can.
     """
 
@@ -54,6 +56,7 @@ class Subject:
     bank: Embeddings | None
     samples: Mapping[Modality, SegmentBatch]
     rows: Mapping[Modality, int]
+    adapters: Adapters = field(default_factory=Adapters)
     read: Read | None = None
 
     @classmethod
@@ -64,6 +67,7 @@ class Subject:
         encoder: Encoder,
         scale: ScoreScale,
         bank: Embeddings | None,
+        adapters: Adapters | None = None,
         read: Read | None = None,
     ) -> Subject:
         """Take the samples."""
@@ -75,6 +79,7 @@ class Subject:
             bank=bank,
             samples=samples,
             rows={modality: _rows(store, modality, found) for modality, found in samples.items()},
+            adapters=adapters or Adapters(),
             read=read,
         )
 
@@ -85,10 +90,11 @@ class Subject:
 
     def queries(self, modality: Modality, limit: int) -> Embeddings | None:
         """Queries of a modality, the same every time: of the bank, or the segments themselves."""
-        if modality is Modality.TEXT:
-            return None if self.bank is None else some(self.bank, limit)
-        found = self.samples.get(modality)
-        return None if found is None else some(found.embeddings, limit)
+        found = self.bank
+        if modality is not Modality.TEXT:
+            batch = self.samples.get(modality)
+            found = None if batch is None else batch.embeddings
+        return None if found is None else self.adapters.move(modality, some(found, limit))
 
     def embed(self, modality: Modality, signals: Sequence[Signal], *, role: Role) -> Embeddings:
         """What the encoder makes of signals, one row each."""
@@ -154,7 +160,7 @@ def space_of(pair: Pair) -> Space:
 
 def vectors(pair: Pair, rows: Embeddings) -> Floats:
     """The embeddings that are compared for this pair; what is not finite counts as 0."""
-    return np.nan_to_num(rows.tower if space_of(pair) is Space.TOWER else rows.shared)
+    return np.nan_to_num(rows.compared(pair))
 
 
 def some(rows: Embeddings, limit: int) -> Embeddings:
@@ -162,7 +168,7 @@ def some(rows: Embeddings, limit: int) -> Embeddings:
     if len(rows) <= limit:
         return rows
     chosen = np.sort(np.random.default_rng(_SEED).permutation(len(rows))[:limit])
-    return Embeddings(shared=rows.shared[chosen], tower=rows.tower[chosen])
+    return rows.take(chosen)
 
 
 def label(segment: Segment) -> str:

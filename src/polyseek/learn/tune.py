@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from polyseek.core.adapting import Adapters
 from polyseek.core.protocols import Store
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Calibration, Defaults, Origin, Pair, Tuning, cohort_match
@@ -52,6 +53,7 @@ def tune(
     bank: Embeddings,
     texts: Sequence[str] = (),
     defaults: Defaults | None = None,
+    adapters: Adapters | None = None,
     progress: ProgressCallback | None = None,
 ) -> Tuning:
     """Fit every pair of modalities that the collection can tell something about, and keep it.
@@ -65,6 +67,7 @@ def tune(
         bank: Text queries as people ask them, embedded.
         texts: Their words, when they are the user's own bank.
         defaults: What ships with the encoder.
+        adapters: That move queries; None for none.
         progress: Called with every pair.
     """
     samples = {
@@ -76,6 +79,8 @@ def tune(
     for modality in (Modality.IMAGE, Modality.VIDEO):
         if modality in samples and len(samples[modality]) >= MIN_ROWS:
             asked[modality] = _some(samples[modality], QUERIES)
+    adapters, before = adapters or Adapters(), store.tuning or Tuning()
+    asked = {modality: adapters.move(modality, queries) for modality, queries in asked.items()}
     pairs = [
         (query, target)
         for query in asked
@@ -93,16 +98,29 @@ def tune(
         notes.append(f"{query} -> {target}: {fitted.note}")
         if fitted.calibration is not None:
             calibrations[pair] = fitted.calibration
-        if fitted.calibration is not None or query is Modality.TEXT:
+        stale = before.key(pair) != adapters.key(pair)
+        if fitted.calibration is not None or query is Modality.TEXT or stale:
             _store_bias(store, pair, asked[query])
     tuning = Tuning(
-        calibrations=calibrations,
+        calibrations={**_by_adapters(adapters), **calibrations},
         bank=tuple(texts),
         fitted_assets=by_modality(store.counts()),
+        adapted={pair: adapters.key(pair) for pair in adapters.uses},
         notes=tuple(notes),
     )
     store.save_tuning(tuning)
     return tuning
+
+
+def _by_adapters(adapters: Adapters) -> dict[Pair, Calibration]:
+    """What adapters know from their pairs, of those that serve at the strength it was fitted at."""
+    return {
+        pair: found.calibration
+        for pair, use in adapters.uses.items()
+        if (found := adapters.direction(pair))
+        and found.calibration is not None
+        and found.strength == use.strength
+    }
 
 
 def fit_pair(
@@ -116,7 +134,7 @@ def fit_pair(
         segments: A sample of the collection's.
         defaults: What ships with the encoder.
     """
-    asked, rows = (compared_rows(side, pair) for side in (queries, segments))
+    asked, rows = queries.compared(pair), segments.compared(pair)
     base = defaults.tuning.calibrations.get(pair) if defaults else None
     if len(rows) < MIN_ROWS:
         return Fitted(
@@ -218,22 +236,17 @@ def _distinct(rows: Embeddings) -> Embeddings:
     """Each vector once: of copies nobody can tell which one a query is about."""
     _, first = np.unique(rows.tower.round(3), axis=0, return_index=True)
     chosen = np.sort(first)
-    return Embeddings(shared=rows.shared[chosen], tower=rows.tower[chosen])
+    return rows.take(chosen)
 
 
 def _store_bias(store: Store, pair: Pair, queries: Embeddings) -> None:
     query, target = pair
-    bank = compared_rows(queries, pair)
-    store.set_hub_bias(target, query, lambda rows: hub_bias(compared_rows(rows, pair), bank))
-
-
-def compared_rows(rows: Embeddings, pair: Pair) -> Floats:
-    """The embeddings that are compared for this pair."""
-    return rows.tower if pair[0] == pair[1] else rows.shared
+    bank = queries.compared(pair)
+    store.set_hub_bias(target, query, lambda rows: hub_bias(rows.compared(pair), bank))
 
 
 def _some(rows: Embeddings, limit: int) -> Embeddings:
     if len(rows) <= limit:
         return rows
     chosen = np.random.default_rng(_SEED).permutation(len(rows))[:limit]
-    return Embeddings(shared=rows.shared[chosen], tower=rows.tower[chosen])
+    return rows.take(chosen)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from polyseek.core.adapting import NOTHING, Adapters
 from polyseek.core.hits import Candidates, HubCorrection
 from polyseek.core.tuning import (
     Calibration,
@@ -26,10 +27,12 @@ class Calibrator:
     Attributes:
         defaults: Of the encoder; None when nothing ships with it.
         tuning: Of the collection; None when it was never tuned.
+        adapters: That move the queries.
     """
 
     defaults: Defaults | None = None
     tuning: Tuning | None = None
+    adapters: Adapters = field(default_factory=Adapters)
 
     @property
     def words(self) -> WordEvidence:
@@ -37,10 +40,18 @@ class Calibrator:
         return self.tuning.words if self.tuning else WordEvidence()
 
     def calibration(self, pair: Pair) -> Calibration | None:
-        """The collection's own, else the shipped one, else None."""
+        """The collection's own, else the shipped one, else None.
+
+        Neither says anything about queries that an adapter moves in another way than it was fitted
+        to; nor do the stored hub biases, so there is no correction either.
+        """
+        if self.adapters.key(pair) != (self.tuning.key(pair) if self.tuning else NOTHING):
+            return None
         own = self.tuning.calibrations.get(pair) if self.tuning else None
         if own is not None:
             return own
+        if self.adapters.key(pair) != NOTHING:
+            return None
         return self.defaults.tuning.calibrations.get(pair) if self.defaults else None
 
     def hub(self, pair: Pair) -> HubCorrection | None:

@@ -94,9 +94,8 @@ def pool(
 
 def compared(embeddings: Embeddings, pair: Pair) -> tuple[Floats, Space]:
     """The row of a query that its own kind, or another, is compared with, and in which space."""
-    if pair[0] is pair[1] and embeddings.tower.size:
-        return embeddings.tower[0], Space.TOWER
-    return embeddings.shared[0], Space.SHARED
+    own = pair[0] is pair[1] and embeddings.tower.size > 0
+    return embeddings.compared(pair)[0], Space.TOWER if own else Space.SHARED
 
 
 def rescored(

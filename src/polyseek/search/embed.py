@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
 from polyseek.core.errors import QueryError
+from polyseek.core.glossary import Glossary
 from polyseek.core.hits import Query
 from polyseek.core.protocols import Encoder
 from polyseek.core.types import Embeddings, Floats, Modality, Prepared, Role, Signal
 
+ORIGINAL = 0.6
+"""Share of a query as it was asked, beside what a glossary makes of it (benchmarks/glossary.py)."""
 
-def embed(query: Query, encoder: Encoder) -> Embeddings:
+
+def embed(query: Query, encoder: Encoder, glossary: Glossary | None = None) -> Embeddings:
     """Both embeddings of a query, one row each.
+
+    Args:
+        query: What is looked for.
+        encoder: The collection's encoder.
+        glossary: What words of a text stand for; the query as it was asked stays dominant.
 
     Raises:
         QueryError: The encoder has no tower for the query's modality.
     """
-    return embed_all([query], encoder)[0]
+    said = _readings(query, glossary) if glossary else []
+    first, *others = embed_all([query, *said], encoder)
+    return _blended(first, others) if others else first
 
 
 def embed_all(
@@ -103,3 +115,20 @@ def _direction(rows: Sequence[Floats]) -> Floats:
     total = np.sum(rows, axis=0, keepdims=True)
     direction: Floats = total / np.maximum(np.linalg.norm(total), 1e-12)
     return direction
+
+
+def _readings(query: Query, glossary: Glossary) -> list[Query]:
+    """A text as a glossary reads it; nothing for anything else."""
+    if query.modality is not Modality.TEXT or len(query.signals) != 1:
+        return []
+    return [replace(query, signals=[text]) for text in glossary.readings(str(query.signals[0]))]
+
+
+def _blended(first: Embeddings, others: Sequence[Embeddings]) -> Embeddings:
+    rest = mean_of([(rows.shared[0], rows.tower[0]) for rows in others])
+    return mean_of(
+        [
+            (ORIGINAL * first.shared[0], ORIGINAL * first.tower[0]),
+            ((1 - ORIGINAL) * rest.shared[0], (1 - ORIGINAL) * rest.tower[0]),
+        ]
+    )

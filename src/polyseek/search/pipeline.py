@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
+from polyseek.core.glossary import Glossary
 from polyseek.core.hits import Composition, Query, Term
 from polyseek.core.protocols import Encoder, Locator, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reports import Coverage
@@ -38,7 +40,7 @@ _ORDER = [
 ]
 
 
-def search(
+def search(  # noqa: PLR0913 - a keyword for each part of a collection
     query: Query | Composition,
     *,
     encoder: Encoder,
@@ -48,6 +50,8 @@ def search(
     rerankers: Mapping[str, Reranker] | None = None,
     sparse: SparseEncoder | None = None,
     embeddings: Sequence[Embeddings] | None = None,
+    adapters: Adapters | None = None,
+    glossary: Glossary | None = None,
     preview: Preview | None = None,
     partial: Callable[[Results], None] | None = None,
 ) -> Results:
@@ -65,6 +69,8 @@ def search(
         rerankers: What `options.retriever.rerank.by` names.
         sparse: The collection's sparse encoder; None for none.
         embeddings: Of each term, where they are known; otherwise the encoder makes them.
+        adapters: That move the queries; None for none.
+        glossary: What words of a text query stand for here; None for nothing.
         preview: Passed on to the results.
         partial: Called with what is found so far, whenever another modality was searched.
 
@@ -79,14 +85,20 @@ def search(
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
     words = read_all_words(whole, condition, options.mode, sparse)
     if embeddings is None:
-        embeddings = [embed(word.query, encoder) for word in words]
+        embeddings = [embed(word.query, encoder, glossary) for word in words]
+    # Nobody knows of what modality a bare vector is, so nothing that was fitted holds for it.
+    fitted = all(rows.tower.size for rows in embeddings)
+    if adapters and fitted:
+        embeddings = [
+            adapters.move(word.query.modality, rows)
+            for word, rows in zip(words, embeddings, strict=True)
+        ]
     asked = Asked(query=whole, embeddings=embeddings, words=words)
     if asked.empty:
         raise _unread(whole)
     trace.lap("encode")
-    # Nobody knows of what modality a bare vector is, so nothing that was fitted holds for it.
-    fitted = all(rows.tower.size for rows in embeddings)
-    calibrator = Calibrator(defaults=defaults, tuning=store.tuning) if fitted else Calibrator()
+    scale = Calibrator(defaults=defaults, tuning=store.tuning, adapters=adapters or Adapters())
+    calibrator = scale if fitted else Calibrator()
     empty = Results(
         query=whole.label, hits=(), coverage=coverage(counts), retriever=stages.name,
         preview=preview,

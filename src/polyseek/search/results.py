@@ -93,7 +93,7 @@ class Results(Sequence[Hit]):
             "query": self.query,
             "no_match": self.no_match,
             "nearest": _rounded(self.nearest),
-            "hits": [_hit_dict(hit) for hit in self.hits],
+            "hits": [hit_dict(hit) for hit in self.hits],
             "coverage": {
                 "searched": self.coverage.searched,
                 "failed": self.coverage.failed,
@@ -136,7 +136,8 @@ def segment_dict(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _hit_dict(hit: Hit) -> dict[str, Any]:
+def hit_dict(hit: Hit) -> dict[str, Any]:
+    """JSON-ready form of a hit."""
     return {
         "rank": hit.rank,
         "id": hit.id,

@@ -65,13 +65,14 @@ async def read_search(
                     if part in files:
                         raise ProblemError(400, "invalid-query", f"two files are called '{part}'")
                     path = Path(folder) / str(len(files))
-                    await _save(value, path)
+                    await save(value, path)
                     files[part] = Upload(path=path, name=value.filename or part)
             asked = form.get("request", "{}")
             yield _parse(asked.encode() if isinstance(asked, str) else b""), files
 
 
-async def _save(upload: UploadFile, path: Path) -> None:
+async def save(upload: UploadFile, path: Path) -> None:
+    """Put an uploaded file into a file."""
     with path.open("wb") as file:
         while block := await upload.read(1024 * 1024):
             file.write(block)

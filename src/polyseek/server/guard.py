@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from polyseek.server.limits import Held, LimitedBody, RateLimit
@@ -75,7 +76,7 @@ class Guard:
             body = LimitedBody(receive, headers, self._server, self._held)
         except ProblemError as error:
             self._metrics.refused.labels(error.code).inc()
-            await response_of(error)(scope, receive, send)
+            await _refusal(error, scope, headers)(scope, receive, send)
             return
         scope["polyseek.access"], scope["polyseek.body"] = access, body
         try:
@@ -107,3 +108,11 @@ def _unread(scope: Scope) -> bool:
         return not scope["polyseek.body"].complete
     headers = dict(scope["headers"])
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+
+def _refusal(error: ProblemError, scope: Scope, headers: dict[str, str]) -> Response:
+    """A problem document, or, for a person whose browser has no key, where to give one."""
+    looks = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+    if error.status == 401 and looks and headers.get("hx-request") != "true":
+        return RedirectResponse("/login", status_code=303)
+    return response_of(error)

@@ -76,6 +76,7 @@ class LanceStore(WholeCollection):
         self.frozen: str | None = None
         """Which old version this is; None for the collection itself."""
         self._notes: tuple[int, Mapping[str, str]] | None = None
+        self._attached: tuple[int, dict[str, bytes | None]] | None = None
         self.manifest = _read_manifest(self.location, self._table(layout.ASSETS))
 
     @classmethod
@@ -214,6 +215,21 @@ class LanceStore(WholeCollection):
                 self._notes = version, dict(texts)
         return self._notes[1]
 
+    def attachment(self, name: str) -> bytes | None:
+        """See `polyseek.core.protocols.StoreReader`."""
+        if not self._exists(layout.ATTACHMENTS):
+            return None
+        with self._reading():
+            table = self._table(layout.ATTACHMENTS)
+            version = self._version_of(table)
+            if self._attached is None or self._attached[0] != version:
+                self._attached = version, {}
+            known = self._attached[1]
+            if name not in known:
+                rows = table.search().where(f"name = {quote(name)}").limit(1).to_arrow()
+                known[name] = rows["data"][0].as_py() if len(rows) else None
+        return known[name]
+
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
         return self._answer(request, lance_search.search, Resident.search)
@@ -325,6 +341,21 @@ class LanceStore(WholeCollection):
         self._tables[layout.NOTES] = self._database.create_table(
             layout.NOTES, pa.table(columns, schema=schema), mode=mode
         )
+
+    @committing
+    def attach(self, name: str, data: bytes | None) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        if not self._exists(layout.ATTACHMENTS):
+            self._tables[layout.ATTACHMENTS] = self._database.create_table(
+                layout.ATTACHMENTS, schema=layout.ATTACHMENTS_SCHEMA, exist_ok=True
+            )
+        table = self._table(layout.ATTACHMENTS)
+        if data is None:
+            _delete(table, "name", [name])
+            return
+        rows = pa.table({"name": [name], "data": [data]}, schema=layout.ATTACHMENTS_SCHEMA)
+        merge = table.merge_insert("name").when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(rows)
 
     @committing
     def optimize(self) -> None:
@@ -488,7 +519,7 @@ class LanceStore(WholeCollection):
 
     def _all_tables(self) -> Iterator[tuple[Modality | None, Any]]:
         yield None, self._table(layout.ASSETS)
-        for name in (layout.TUNING, layout.NOTES):
+        for name in (layout.TUNING, layout.NOTES, layout.ATTACHMENTS):
             if self._exists(name):
                 yield None, self._table(name)
         yield from self._segment_tables()

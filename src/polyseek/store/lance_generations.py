@@ -38,7 +38,7 @@ def serve(store: LanceStore, names: Sequence[str]) -> None:
 def clear(store: LanceStore) -> None:
     """See `polyseek.core.protocols.SwitchingStore`."""
     names = [layout.segments_table(m) for m, _ in store._segment_tables()]
-    for name in [*names, layout.TUNING, VERSIONS]:
+    for name in [*names, layout.TUNING, layout.ATTACHMENTS, VERSIONS]:
         if store._exists(name):
             store._database.drop_table(name)
             store._tables.pop(name, None)

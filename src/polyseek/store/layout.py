@@ -47,8 +47,18 @@ HUB_COLUMN = {modality: f"hub_{modality}" for modality in Modality}
 
 TUNING = "tuning"
 NOTES = "notes"
+ATTACHMENTS = "attachments"
+"""Named data that belongs to the collection, one row each."""
+
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 """With it, two writers that insert the same row conflict, and the later one updates it instead."""
+
+ATTACHMENTS_SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
+        ("data", pa.large_binary()),
+    ]
+)
 
 _MANIFEST_KEY = b"polyseek.manifest"
 _FIELD_PREFIX = "m_"

@@ -51,6 +51,7 @@ class MemoryStore:
         self.location, self.manifest, self.version = location, manifest, 0
         self.tuning: Tuning | None = None
         self.notes: dict[str, str] = {}
+        self._attachments: dict[str, bytes] = {}
         self._records: dict[str, AssetRecord] = {}
         self._rows: dict[str, _Row] = {}
         self._fields: dict[str, FieldType] = {}
@@ -99,6 +100,10 @@ class MemoryStore:
             if row is not None and row.segment.modality is modality:
                 found[i] = self._vector(row, space)
         return found
+
+    def attachment(self, name: str) -> bytes | None:
+        """See `polyseek.core.protocols.StoreReader`."""
+        return self._attachments.get(name)
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -200,6 +205,13 @@ class MemoryStore:
     def save_note(self, name: str, text: str | None) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         self.notes = {k: v for k, v in {**self.notes, name: text}.items() if v is not None}
+        self.version += 1
+
+    def attach(self, name: str, data: bytes | None) -> None:
+        """See `polyseek.core.protocols.StoreWriter`."""
+        self._attachments.pop(name, None)
+        if data is not None:
+            self._attachments[name] = data
         self.version += 1
 
     def optimize(self) -> None:

@@ -154,6 +154,26 @@ class TuningChecks:
         assert second.tuning == TUNING
         assert _ask(second).hits[0].hub_bias == 0
 
+    def test_attachments_are_kept_by_name(self, store: Store, second: Store) -> None:
+        assert store.attachment("adapters") is None
+        before = store.version
+        with store.writing():
+            store.attach("adapters", b"\x00one")
+            store.attach("it's", b"")
+            store.attach("adapters", b"two")
+        assert store.version > before
+        for handle in (store, second):
+            assert handle.attachment("adapters") == b"two"
+            assert handle.attachment("it's") == b""
+            assert handle.attachment("other") is None
+        with store.writing():
+            store.attach("adapters", None)
+            store.attach("other", None)
+            store.optimize()
+        for handle in (store, second):
+            assert handle.attachment("adapters") is None
+            assert handle.attachment("it's") == b""
+
     def test_a_bias_that_is_not_finite_is_refused(self, store: Store) -> None:
         from polyseek.core.errors import StoreError
 

@@ -1,0 +1,198 @@
+"""The adapters that a collection keeps: versions on a shelf, some of them in use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from polyseek.api import versions
+from polyseek.api.tuner import Tuner
+from polyseek.core.adapting import Adapter, Adapters, Use, dump_uses, read_uses
+from polyseek.core.errors import ConfigError, StoreError
+from polyseek.core.protocols import Store
+from polyseek.core.reports import ProgressCallback
+from polyseek.core.tuning import Pair
+
+SHELF = "adapters"
+"""Note that names all versions and says which serve; each version is an attachment."""
+
+
+class Shelf:
+    """A collection's adapters. What changes them must be within the store's `writing()`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read: tuple[str | None, Adapters] = None, Adapters()
+        self._adapters: dict[str, Adapter] = {}
+
+    def active(self) -> Adapters:
+        """Those that serve the collection's queries; cheap where nothing changed."""
+        data = self._store.notes.get(SHELF)
+        if data != self._read[0]:
+            self._adapters.clear()  # a name may mean another version by now
+            uses = self._uses(data)
+            by_name = {use.adapter: self.get(use.adapter) for use in uses.values()}
+            self._read = data, Adapters(uses, by_name)
+        return self._read[1]
+
+    def at(self, strength: float | None) -> Adapters:
+        """The same at another strength.
+
+        Raises:
+            ConfigError: The strength is not between 0 and 1.
+        """
+        if strength is None:
+            return self.active()
+        return self.active().at(checked(strength))
+
+    def names(self) -> Sequence[str]:
+        """Of all versions, the oldest first."""
+        data = self._store.notes.get(SHELF)
+        return json.loads(data)["names"] if data else []
+
+    def get(self, name: str) -> Adapter:
+        """The version of that name.
+
+        Raises:
+            ConfigError: There is none.
+            StoreError: It cannot be read.
+        """
+        if name not in self.names():
+            known = ", ".join(self.names()) or "none"
+            raise ConfigError(f"no adapter '{name}' in this collection; it has {known}")
+        if name not in self._adapters:
+            data = self._store.attachment(_place(name))
+            try:
+                self._adapters[name] = Adapter.from_bytes(data or b"")
+            except ValueError as error:
+                raise StoreError(f"adapter '{name}' cannot be read: {error}") from error
+        return self._adapters[name]
+
+    def free_name(self, stem: str) -> str:
+        """The stem with the next number."""
+        numbers = [
+            int(name.rsplit("-", 1)[1]) for name in self.names() if name.rsplit("-", 1)[0] == stem
+        ]
+        return f"{stem}-{max(numbers, default=0) + 1}"
+
+    def put(self, adapter: Adapter) -> None:
+        """Keep a version; it does not serve yet."""
+        self._store.attach(_place(adapter.name), adapter.to_bytes())
+        self._save(names=[*self.names(), adapter.name], uses=self.active().uses)
+
+    def use(self, name: str, strength: float | None = None) -> None:
+        """Let a version serve its pairs of modalities, at the strength it was fitted for.
+
+        Args:
+            name: Of the version.
+            strength: Another strength, 0 to 1; 0 lets nothing serve these pairs.
+
+        Raises:
+            ConfigError: There is no such version, or the strength is out of range.
+        """
+        chosen = None if strength is None else checked(strength)
+        uses = dict(self.active().uses)
+        for pair, direction in self.get(name).directions.items():
+            share = direction.strength if chosen is None else chosen
+            uses.pop(pair, None)
+            if share > 0:
+                uses[pair] = Use(adapter=name, strength=share)
+        self._save(names=self.names(), uses=uses)
+
+    def remove(self, name: str) -> bool:
+        """Forget a version, and whether it was serving."""
+        self.get(name)
+        uses = self.active().uses
+        kept = {pair: use for pair, use in uses.items() if use.adapter != name}
+        self._save(names=[n for n in self.names() if n != name], uses=kept)
+        self._store.attach(_place(name), None)
+        self._adapters.pop(name, None)
+        return len(kept) < len(uses)
+
+    def off(self) -> None:
+        """Let none serve."""
+        self._save(names=self.names(), uses={})
+
+    def _save(self, *, names: Sequence[str], uses: Mapping[Pair, Use]) -> None:
+        text = json.dumps({"names": list(names), "uses": dump_uses(uses)})
+        self._store.save_note(SHELF, text)
+
+    def _uses(self, data: str | None) -> Mapping[Pair, Use]:
+        return read_uses(json.loads(data)["uses"]) if data else {}
+
+
+class AdapterVersions:
+    """What `Collection.adapters` gives."""
+
+    def __init__(self, store: Store, shelf: Shelf, tuner: Tuner) -> None:
+        self._store, self._shelf, self._tuner = store, shelf, tuner
+
+    def __iter__(self) -> Iterator[Adapter]:
+        """All versions, the oldest first."""
+        return (self._shelf.get(name) for name in self._shelf.names())
+
+    def __len__(self) -> int:
+        return len(self._shelf.names())
+
+    @property
+    def in_use(self) -> Mapping[Pair, Use]:
+        """Which version serves which pair of modalities, and how strongly."""
+        return self._shelf.active().uses
+
+    def use(
+        self,
+        name: str,
+        *,
+        strength: float | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        """Let a version serve, and tune the collection to it.
+
+        Args:
+            name: Of the version.
+            strength: 0 (as if not adapted) to 1; by default what was best while fitting.
+            progress: Called with every pair that is tuned.
+
+        Raises:
+            ConfigError: There is no such version, or the strength is out of range.
+            CollectionBusyError: Another process is writing to the collection.
+        """
+        with self._store.writing():
+            self._shelf.use(name, strength)
+        self._tuner.tune_again(progress)
+        versions.record(self._store, "adapters", {"use": name})
+
+    def off(self, *, progress: ProgressCallback | None = None) -> None:
+        """Let none serve, and tune the collection to that."""
+        with self._store.writing():
+            self._shelf.off()
+        self._tuner.tune_again(progress)
+        versions.record(self._store, "adapters", {"use": "none"})
+
+    def remove(self, name: str, *, progress: ProgressCallback | None = None) -> None:
+        """Forget a version; if it was serving, the collection is tuned again.
+
+        Raises:
+            ConfigError: There is no such version.
+            CollectionBusyError: Another process is writing to the collection.
+        """
+        with self._store.writing():
+            served = self._shelf.remove(name)
+        if served:
+            self._tuner.tune_again(progress)
+        versions.record(self._store, "adapters", {"remove": name})
+
+
+def checked(strength: float) -> float:
+    """A strength.
+
+    Raises:
+        ConfigError: It is not between 0 and 1.
+    """
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"strength is {strength:g}; expected 0 (as if not adapted) to 1")
+    return strength
+
+
+def _place(name: str) -> str:
+    return f"{SHELF}/{name}"

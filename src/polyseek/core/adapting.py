@@ -1,0 +1,256 @@
+"""Adapters: where the queries of one modality should lie among the segments of another.
+
+An adapter moves queries, never segments. A score stays the product of a query with a stored vector,
+so an index, a copy in memory and a filter work as before, a new adapter costs no rewriting, and
+what is indexed later is served by it at once. A linear map of segments is not lost by this: it
+folds into the queries, ``q . (A t) = (A' q) . t``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from polyseek.core.tuning import Calibration, Numbers, Pair, read_calibration
+from polyseek.core.types import Embeddings, Floats, Modality
+
+NOTHING = ""
+"""Key of a pair that no adapter changes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class QueryMap:
+    """A query's features -> its place among segments of another modality.
+
+    The place is the direction of ``keep * unadapted + (features - mean) @ weights``, plus
+    ``relu(features @ inner + offset) @ outer`` where there is a hidden layer.
+
+    Attributes:
+        keep: How much the unadapted vector counts.
+        mean: ``(f,)`` of the features.
+        weights: ``(f, dim)``.
+        inner: ``(f, h)``; h is 0 for a linear map.
+        offset: ``(h,)``.
+        outer: ``(h, dim)``.
+    """
+
+    keep: float
+    mean: Floats
+    weights: Floats
+    inner: Floats
+    offset: Floats
+    outer: Floats
+
+    @classmethod
+    def linear(cls, *, keep: float, mean: Floats, weights: Numbers) -> QueryMap:
+        """A map without a hidden layer."""
+        features, dim = weights.shape
+        return cls(
+            keep=keep,
+            mean=mean.astype(np.float32),
+            weights=weights.astype(np.float32),
+            inner=np.zeros((features, 0), np.float32),
+            offset=np.zeros(0, np.float32),
+            outer=np.zeros((0, dim), np.float32),
+        )
+
+    def __call__(self, features: Floats, unadapted: Floats) -> Floats:
+        """``(n, dim)`` unit length from ``(n, f)`` features and ``(n, dim)`` unadapted vectors."""
+        centred = features - self.mean
+        moved = self.keep * unadapted + centred @ self.weights
+        if len(self.offset):
+            moved = moved + np.maximum(centred @ self.inner + self.offset, 0) @ self.outer
+        return unit_or(moved, unadapted)
+
+
+def features_of(queries: Embeddings) -> Floats:
+    """``(n, f)`` what an adapter sees of queries: both of their embeddings side by side."""
+    return np.concatenate([queries.shared, queries.tower], axis=1)
+
+
+def unit_or(rows: Numbers, otherwise: Floats) -> Floats:
+    """Rows at unit length; one without a direction is replaced."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    flat = lengths < 1e-9
+    scaled: Floats = np.where(flat, otherwise, rows / np.where(flat, 1, lengths))
+    return scaled.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Direction:
+    """One direction of an adapter: queries of a modality for segments of another.
+
+    Attributes:
+        map: Where such queries should lie.
+        strength: Share of the adapted vector, 0 to 1, that was best while fitting.
+        rung: What was fitted, ``ridge``, ``cca`` or ``residual``.
+        calibration: Fitted on the pairs, at that strength and without hub correction; None where
+            they say too little.
+    """
+
+    map: QueryMap
+    strength: float
+    rung: str
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Adapter:
+    """A version of an adapter, as a collection keeps it.
+
+    Attributes:
+        name: Unique in its collection.
+        encoder: Name and revision of the encoder whose queries it moves.
+        directions: By pair; only those that were better on held-out data, unless forced.
+        report: What was measured while fitting, JSON-ready.
+    """
+
+    name: str
+    encoder: str
+    directions: Mapping[Pair, Direction]
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """What `from_bytes` reads: an ``.npz`` without pickled objects."""
+        arrays: dict[str, Any] = {}
+        head: dict[str, Any] = {
+            "name": self.name, "encoder": self.encoder, "report": self.report, "directions": [],
+        }  # fmt: skip
+        for i, ((query, target), found) in enumerate(self.directions.items()):
+            head["directions"].append(
+                {
+                    "pair": [query, target],
+                    "keep": found.map.keep,
+                    "strength": found.strength,
+                    "rung": found.rung,
+                    "calibration": found.calibration and found.calibration.to_dict(),
+                }
+            )
+            for name in _ARRAYS:
+                arrays[f"{i}.{name}"] = getattr(found.map, name)
+        arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Adapter:
+        """The reverse of `to_bytes`.
+
+        Raises:
+            ValueError: The bytes are no adapter.
+        """
+        try:
+            with np.load(io.BytesIO(data)) as arrays:
+                head = json.loads(arrays["head"].tobytes())
+                return cls(
+                    name=head["name"],
+                    encoder=head["encoder"],
+                    report=head["report"],
+                    directions=dict(
+                        _direction(i, each, arrays) for i, each in enumerate(head["directions"])
+                    ),
+                )
+        except (KeyError, OSError, EOFError, TypeError, ValueError, BadZipFile) as error:
+            raise ValueError(f"this is no adapter: {error!r}") from error
+
+
+_ARRAYS = ("mean", "weights", "inner", "offset", "outer")
+
+
+def _direction(i: int, read: Mapping[str, Any], arrays: Any) -> tuple[Pair, Direction]:
+    query, target = map(Modality, read["pair"])
+    calibration = read["calibration"]
+    return (query, target), Direction(
+        map=QueryMap(keep=read["keep"], **{name: arrays[f"{i}.{name}"] for name in _ARRAYS}),
+        strength=read["strength"],
+        rung=read["rung"],
+        calibration=calibration and read_calibration(calibration),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Which adapter serves a pair, and how strongly.
+
+    Attributes:
+        adapter: Its name.
+        strength: Share of the adapted vector, above 0 and up to 1.
+    """
+
+    adapter: str
+    strength: float
+
+    @property
+    def key(self) -> str:
+        """What a calibration that was fitted to this use is known by."""
+        return f"{self.adapter}@{self.strength:g}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapters:
+    """The adapters that serve a collection's queries.
+
+    Attributes:
+        uses: By pair; a pair that is not there is not adapted.
+        by_name: The adapters named in `uses`.
+    """
+
+    uses: Mapping[Pair, Use] = field(default_factory=dict)
+    by_name: Mapping[str, Adapter] = field(default_factory=dict)
+
+    def key(self, pair: Pair) -> str:
+        """What calibrations of this pair must have been fitted to."""
+        use = self.uses.get(pair)
+        return use.key if use else NOTHING
+
+    def direction(self, pair: Pair) -> Direction | None:
+        """What serves this pair; None where nothing does."""
+        use = self.uses.get(pair)
+        return self.by_name[use.adapter].directions[pair] if use else None
+
+    def at(self, strength: float) -> Adapters:
+        """The same ones at another strength; none at 0."""
+        uses = {pair: replace(use, strength=strength) for pair, use in self.uses.items()}
+        return Adapters(uses if strength > 0 else {}, self.by_name)
+
+    def move(self, modality: Modality, queries: Embeddings) -> Embeddings:
+        """Queries with where they lie among segments of each modality that is adapted for.
+
+        Where they lay before, adapted or not, makes no difference.
+        """
+        plain, moved = replace(queries, adapted={}), {}
+        for (query, target), use in self.uses.items():
+            if query is modality:
+                found = self.by_name[use.adapter].directions[query, target]
+                before = plain.compared((query, target))
+                after = found.map(features_of(queries), before)
+                moved[target] = between(before, after, use.strength)
+        return replace(queries, adapted=moved)
+
+
+def between(before: Floats, after: Floats, strength: float) -> Floats:
+    """Unit vectors at a share of the way from one set of unit vectors to another."""
+    return unit_or((1 - strength) * before + strength * after, before)
+
+
+def dump_uses(uses: Mapping[Pair, Use]) -> str:
+    """A text that `read_uses` reads."""
+    return json.dumps(
+        [[*pair, use.adapter, use.strength] for pair, use in sorted(uses.items())],
+    )
+
+
+def read_uses(text: str) -> dict[Pair, Use]:
+    """The reverse of `dump_uses`."""
+    rows: Sequence[Any] = json.loads(text)
+    return {
+        (Modality(query), Modality(target)): Use(adapter=name, strength=strength)
+        for query, target, name, strength in rows
+    }
