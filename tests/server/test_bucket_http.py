@@ -114,17 +114,19 @@ def test_ranges_that_are_not_there(wanted):
 
 
 def test_what_minus_c_may_name(tmp_path, monkeypatch):
-    from polyseek.cli.serve import _named
+    from polyseek.cli.serve import named_collections
 
     monkeypatch.chdir(tmp_path)
-    assert _named(["s3://b/photos.polyseek", "x=s3://b/year=2020", "gs://alone", "y=a=b"]) == {
+    assert named_collections(
+        ["s3://b/photos.polyseek", "x=s3://b/year=2020", "gs://alone", "y=a=b"]
+    ) == {
         "photos": "s3://b/photos.polyseek",
         "x": "s3://b/year=2020",
         "alone": "gs://alone",
         "y": str(tmp_path / "a=b"),
     }
-    assert _named(["photos.polyseek"]) == {"photos": str(tmp_path / "photos.polyseek")}
+    assert named_collections(["photos.polyseek"]) == {"photos": str(tmp_path / "photos.polyseek")}
     with pytest.raises(ConfigError, match="write -c NAME=s3://b/year=2020"):
-        _named(["s3://b/year=2020"])
+        named_collections(["s3://b/year=2020"])
     with pytest.raises(ConfigError, match="twice"):
-        _named(["s3://b/a", "s3://c/a"])
+        named_collections(["s3://b/a", "s3://c/a"])

@@ -26,6 +26,8 @@ def same(there, here):
     ]
     assert [h.score for h in there] == pytest.approx([h.score for h in here], abs=1e-5)
     assert (there.no_match, there.coverage) == (here.no_match, here.coverage)
+    assert (there.notes, there.retriever) == (here.notes, here.retriever)
+    assert [(h.ranks, h.duplicates) for h in there] == [(h.ranks, h.duplicates) for h in here]
 
 
 def test_the_same_search_as_a_local_collection(live, local, made):

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from polyseek.core.errors import ConfigError
 from polyseek.server.keys import KeyFile, Scope
 from polyseek.server.limits import RateLimit
+from polyseek.server.links import Links
 from polyseek.server.problems import ProblemError
 from polyseek.server.run import run
 from polyseek.server.security import COOKIE
@@ -117,6 +118,13 @@ def test_others_are_told_no_path_of_this_machine(guarded, made):
         "/v1/collections/photos/search", json=RED, headers=bearer(keys["read"])
     ).json()["hits"][0]
     assert hit["uri"] == hit["links"]["media"]
+
+
+def test_duplicates_tell_no_path_either():
+    hit = {"id": "1", "uri": "file:///a.png", "duplicates": [{"id": "2", "uri": "file:///b.png"}]}
+    (told,) = Links("c", show_files=False).hit(hit)["duplicates"]
+    assert told["uri"] == f"/v1/collections/c/assets/{told['asset']}/media"
+    assert Links("c", show_files=True).hit(hit)["duplicates"][0]["uri"] == "file:///b.png"
 
 
 def test_a_key_in_a_cookie(guarded):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polyseek.api.status import Status
-from polyseek.core.hits import Hit, Moment, TermEvidence
+from polyseek.core.hits import Duplicate, Hit, Moment, TermEvidence
 from polyseek.core.reports import Coverage, Failure
 from polyseek.core.types import AssetStatus, Modality, Space, Span, SpanUnit
 from polyseek.search.results import PlanStep, Preview, Results
@@ -28,6 +28,8 @@ def results_of(answer: Mapping[str, Any], *, base: str, preview: Preview) -> Res
         nearest=answer["nearest"],
         plan=tuple(map(_step, answer["plan"])),
         timings_ms=answer["timings_ms"],
+        notes=tuple(answer["notes"]),
+        retriever=answer["retriever"],
         preview=preview,
     )
 
@@ -47,10 +49,9 @@ def status_of(answer: Mapping[str, Any], location: str) -> Status:
 
 
 def _hit(told: Mapping[str, Any], base: str) -> Hit:
-    uri = told["uri"]
     return Hit(
         id=told["id"],
-        uri=base + uri if uri.startswith("/") else uri,
+        uri=_uri(told, base),
         modality=Modality(told["modality"]),
         score=told["score"],
         probability=told["probability"],
@@ -63,8 +64,18 @@ def _hit(told: Mapping[str, Any], base: str) -> Hit:
         text=told["text"],
         metadata=told["metadata"],
         moments=tuple(map(_moment, told["moments"])),
+        duplicates=tuple(
+            Duplicate(id=one["id"], uri=_uri(one, base), similarity=one["similarity"])
+            for one in told["duplicates"]
+        ),
+        ranks=tuple(told["ranks"].items()),
         evidence=tuple(TermEvidence(**one) for one in told.get("terms", ())),
     )
+
+
+def _uri(told: Mapping[str, Any], base: str) -> str:
+    uri: str = told["uri"]
+    return base + uri if uri.startswith("/") else uri
 
 
 def _moment(told: Mapping[str, Any]) -> Moment:

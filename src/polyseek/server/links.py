@@ -47,6 +47,10 @@ class Links:
             **hit,
             "asset": id_,
             "uri": self.uri(hit["uri"]),
+            "duplicates": [
+                {**one, "asset": asset_id(one["uri"]), "uri": self.uri(one["uri"])}
+                for one in hit["duplicates"]
+            ],
             "links": {
                 "asset": self.asset(id_),
                 "media": self.media(id_),

@@ -213,6 +213,15 @@ class MomentOut(BaseModel):
     text: str | None = None
 
 
+class DuplicateOut(BaseModel):
+    """An asset that shows, or says, the same as a hit."""
+
+    id: Annotated[str, Field(description="Of the segment.")]
+    asset: str
+    uri: str
+    similarity: float
+
+
 class Links(BaseModel):
     """Where to get it."""
 
@@ -234,6 +243,7 @@ class HitOut(BaseModel):
     span: SpanOut | None
     text: str | None
     moments: list[MomentOut]
+    duplicates: list[DuplicateOut]
     metadata: dict[str, Any]
     links: Links
 
@@ -254,6 +264,7 @@ class SearchAnswer(BaseModel):
     nearest: float | None
     hits: list[HitOut]
     coverage: CoverageOut
+    notes: Annotated[list[str], Field(description="What did not go as asked.")]
     timings_ms: dict[str, float]
     limit: int
     offset: int
