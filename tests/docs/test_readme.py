@@ -66,7 +66,7 @@ def test_links_between_pages_lead_somewhere():
 
 
 def test_settings_and_options_shown_exist():
-    for name in re.findall(r"POLYSEEK_([A-Z]+)", README):
+    for name in re.findall(r"POLYSEEK_([A-Z_]+)", README):
         assert name.lower() in Settings.__dataclass_fields__, name
     documented = polyseek.Collection.add.__doc__
     for name in IndexOptions.__dataclass_fields__:

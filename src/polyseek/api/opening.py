@@ -71,8 +71,7 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         IncompatibleCollectionError: It was made with another encoder or a newer format.
     """
     settings, loader = settings or resolve_settings(), loader or load_encoder
-    where = str(location or settings.collection)
-    where = where if scheme_of(where) else str(Path(where).expanduser())
+    where = _location(location, settings)
     backend = plugins.load("store", "lance")
     try:
         store = open_serving(backend, where, resident=resident)
@@ -93,6 +92,12 @@ def open(  # noqa: A001 - polyseek.open reads like gzip.open
         sparse=_sparse_of(where, store.manifest, settings),
     )
     return opened if at is None else opened.at(at)
+
+
+def _location(given: str | Path | None, settings: Settings) -> str:
+    """A path or a bucket's URL as it is kept."""
+    where = str(given or settings.collection)
+    return where if scheme_of(where) else str(Path(where).expanduser())
 
 
 def open_serving(backend: Any, where: str, *, resident: bool) -> Store:
@@ -257,7 +262,7 @@ def open_or_create(
     location: str | Path | None, manifest: Manifest, *, settings: Settings, resident: bool
 ) -> Collection:
     """Open a collection; where there is none, make one with this manifest."""
-    where = str(Path(location or settings.collection).expanduser())
+    where = _location(location, settings)
     try:
         return open(where, create=False, resident=resident, settings=settings)
     except CollectionNotFoundError:
