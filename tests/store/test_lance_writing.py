@@ -43,7 +43,7 @@ def test_a_kill_while_deleting_leaves_no_record_that_vouches(store, monkeypatch)
     rows = [row("mem:/a")]
     with store.writing():
         store.upsert(hashed(rows, "hash"), batches(rows))
-    monkeypatch.setattr("polyseek.store.lance._delete", killed)
+    monkeypatch.setattr("polyseek.store.lance.delete_rows", killed)
     with pytest.raises(KeyboardInterrupt), store.writing():
         store.delete(["mem:/a"])
     (record,) = store.records()

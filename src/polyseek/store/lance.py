@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,16 +21,13 @@ from polyseek.core.errors import (
 from polyseek.core.filters import FieldType, Filter, check
 from polyseek.core.hits import Candidates, Retrieval, Terms
 from polyseek.core.sparse import SparseVector
-from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetCounts,
     AssetRecord,
-    AssetStatus,
     Embeddings,
     Floats,
     Manifest,
     Modality,
-    Segment,
     SegmentBatch,
     Space,
 )
@@ -44,18 +40,24 @@ from polyseek.store import (
     layout,
 )
 from polyseek.store.batches import join_batches, require_finite, space_dim, spread
-from polyseek.store.filter_sql import quote
-from polyseek.store.hits import read_metadata
+from polyseek.store.lance_kept import KeptBeside
+from polyseek.store.lance_rows import (
+    batch_of,
+    condition_on,
+    conditions,
+    content_hashes,
+    delete_rows,
+    tally,
+)
 from polyseek.store.lance_whole import WholeCollection
 from polyseek.store.metadata import ClashLog, evolve, normalize_row, split
 from polyseek.store.places import Place, committing, place_of
 from polyseek.store.resident import Resident
 
 FORMAT_VERSION = 1
-_URIS_PER_CONDITION = 1000
 
 
-class LanceStore(WholeCollection):
+class LanceStore(WholeCollection, KeptBeside):
     """See `polyseek.core.protocols.Store`.
 
     Args:
@@ -72,11 +74,8 @@ class LanceStore(WholeCollection):
         self._clashes = ClashLog()
         self._counted: tuple[int, AssetCounts] | None = None
         self._recorded: dict[str, str | None] = {}
-        self._tuning: tuple[int, Tuning] | None = None
         self.frozen: str | None = None
         """Which old version this is; None for the collection itself."""
-        self._notes: tuple[int, Mapping[str, str]] | None = None
-        self._attached: tuple[int, dict[str, bytes | None]] | None = None
         self.manifest = _read_manifest(self.location, self._table(layout.ASSETS))
 
     @classmethod
@@ -145,7 +144,7 @@ class LanceStore(WholeCollection):
             version = self._version_of(table)
             if self._counted is None or self._counted[0] != version:
                 rows = table.search().select(["status", "modalities"]).to_arrow()
-                self._counted = (version, _tally(rows))
+                self._counted = (version, tally(rows))
         return self._counted[1]
 
     def fetch(self, uris: Sequence[str]) -> Sequence[SegmentBatch]:
@@ -155,11 +154,11 @@ class LanceStore(WholeCollection):
             with self._reading():
                 parts = [
                     table.search().where(condition).limit(None).to_arrow()
-                    for condition in _conditions(uris)
+                    for condition in conditions("asset_uri", uris)
                 ]
             rows = pa.concat_tables(parts) if parts else None
             if rows:
-                batches.append(_batch(modality, rows))
+                batches.append(batch_of(modality, rows))
         return batches
 
     def sample(self, modality: Modality, limit: int) -> SegmentBatch | None:
@@ -172,7 +171,7 @@ class LanceStore(WholeCollection):
             if not rows:
                 return None
             found = table.take_offsets(spread(rows, limit)).to_arrow()
-            return _batch(modality, found)
+            return batch_of(modality, found)
 
     def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -185,50 +184,6 @@ class LanceStore(WholeCollection):
             if self._resident is not None:
                 return self._copy_of(table, modality).vectors(ids, space)
             return lance_search.vectors(table, ids, space)
-
-    @property
-    def tuning(self) -> Tuning | None:
-        """See `polyseek.core.protocols.StoreReader`."""
-        if not self._exists(layout.TUNING):
-            return None
-        with self._reading():
-            table = self._table(layout.TUNING)
-            version = self._version_of(table)
-            if self._tuning is None or self._tuning[0] != version:
-                found = table.to_arrow()["tuning"].to_pylist()
-                if not found:  # back at a version before there was any
-                    return None
-                self._tuning = version, Tuning.from_json(found[0])
-        return self._tuning[1]
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """See `polyseek.core.protocols.StoreReader`."""
-        if not self._exists(layout.NOTES):
-            return {}
-        with self._reading():
-            table = self._table(layout.NOTES)
-            version = self._version_of(table)
-            if self._notes is None or self._notes[0] != version:
-                rows = table.to_arrow()
-                texts = zip(rows["name"].to_pylist(), rows["text"].to_pylist(), strict=True)
-                self._notes = version, dict(texts)
-        return self._notes[1]
-
-    def attachment(self, name: str) -> bytes | None:
-        """See `polyseek.core.protocols.StoreReader`."""
-        if not self._exists(layout.ATTACHMENTS):
-            return None
-        with self._reading():
-            table = self._table(layout.ATTACHMENTS)
-            version = self._version_of(table)
-            if self._attached is None or self._attached[0] != version:
-                self._attached = version, {}
-            known = self._attached[1]
-            if name not in known:
-                rows = table.search().where(f"name = {quote(name)}").limit(1).to_arrow()
-                known[name] = rows["data"][0].as_py() if len(rows) else None
-        return known[name]
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
@@ -257,7 +212,7 @@ class LanceStore(WholeCollection):
                 with self._reading():
                     self.place.renew([table for _, table in self._all_tables()])
                     lance_versions.finish(self)
-                    self._recorded = _content_hashes(self._table(layout.ASSETS))
+                    self._recorded = content_hashes(self._table(layout.ASSETS))
                 self._renew()
                 yield
             finally:
@@ -286,7 +241,7 @@ class LanceStore(WholeCollection):
         known = [uri for uri in uris if uri in self._recorded]
         for modality, table in self._segment_tables():
             if modality not in written:
-                _delete(table, "asset_uri", known)
+                delete_rows(table, "asset_uri", known)
         assets = self._table(layout.ASSETS)
         rows = layout.records_to_arrow(records, assets.schema)
         merge = assets.merge_insert("uri").when_matched_update_all().when_not_matched_insert_all()
@@ -298,8 +253,8 @@ class LanceStore(WholeCollection):
         """See `polyseek.core.protocols.StoreWriter`."""
         self._unsettle([uri for uri in uris if self._recorded.get(uri)])
         for _, table in self._segment_tables():
-            _delete(table, "asset_uri", uris)
-        _delete(self._table(layout.ASSETS), "uri", uris)
+            delete_rows(table, "asset_uri", uris)
+        delete_rows(self._table(layout.ASSETS), "uri", uris)
         for uri in uris:
             self._recorded.pop(uri, None)
 
@@ -322,40 +277,6 @@ class LanceStore(WholeCollection):
         if parts:
             rows = layout.keyed(pa.concat_tables(parts))
             table.merge_insert("id").when_matched_update_all().execute(rows)
-
-    @committing
-    def save_tuning(self, tuning: Tuning) -> None:
-        """See `polyseek.core.protocols.StoreWriter`."""
-        rows = pa.table({"tuning": [tuning.to_json()]})
-        self._tables[layout.TUNING] = self._database.create_table(
-            layout.TUNING, rows, mode="overwrite"
-        )
-
-    @committing
-    def save_note(self, name: str, text: str | None) -> None:
-        """See `polyseek.core.protocols.StoreWriter`."""
-        kept = {k: v for k, v in {**self.notes, name: text}.items() if v is not None}
-        columns = {"name": list(kept), "text": list(kept.values())}
-        schema = pa.schema([("name", pa.string()), ("text", pa.string())])
-        mode = "overwrite" if self._exists(layout.NOTES) else "create"
-        self._tables[layout.NOTES] = self._database.create_table(
-            layout.NOTES, pa.table(columns, schema=schema), mode=mode
-        )
-
-    @committing
-    def attach(self, name: str, data: bytes | None) -> None:
-        """See `polyseek.core.protocols.StoreWriter`."""
-        if not self._exists(layout.ATTACHMENTS):
-            self._tables[layout.ATTACHMENTS] = self._database.create_table(
-                layout.ATTACHMENTS, schema=layout.ATTACHMENTS_SCHEMA, exist_ok=True
-            )
-        table = self._table(layout.ATTACHMENTS)
-        if data is None:
-            _delete(table, "name", [name])
-            return
-        rows = pa.table({"name": [name], "data": [data]}, schema=layout.ATTACHMENTS_SCHEMA)
-        merge = table.merge_insert("name").when_matched_update_all().when_not_matched_insert_all()
-        merge.execute(rows)
 
     @committing
     def optimize(self) -> None:
@@ -399,8 +320,7 @@ class LanceStore(WholeCollection):
         Killed before it is written anew, it has no etag and no hash: the next run reads the asset.
         """
         assets = self._table(layout.ASSETS)
-        for start in range(0, len(uris), _URIS_PER_CONDITION):
-            condition = _condition("uri", uris[start : start + _URIS_PER_CONDITION])
+        for condition in conditions("uri", uris):
             assets.update(where=condition, values_sql={"etag": "''", "content_hash": "NULL"})
 
     def _write(self, batch: SegmentBatch, uris: Sequence[str]) -> None:
@@ -416,7 +336,7 @@ class LanceStore(WholeCollection):
             table.merge_insert("id")
             .when_matched_update_all()
             .when_not_matched_insert_all()
-            .when_not_matched_by_source_delete(_condition("asset_uri", uris))
+            .when_not_matched_by_source_delete(condition_on("asset_uri", uris))
         )
         if any(s.sparse for s in batch.segments) and inverted.INDICES not in table.schema.names:
             table.add_columns(list(inverted.FIELDS))
@@ -533,61 +453,3 @@ def _read_manifest(location: str, assets: Any) -> Manifest:
             f"reads up to {FORMAT_VERSION}); upgrade polyseek"
         )
     return manifest
-
-
-def _tally(rows: pa.Table) -> AssetCounts:
-    pairs = zip(rows["status"].to_pylist(), map(tuple, rows["modalities"].to_pylist()), strict=True)
-    return {
-        (AssetStatus(status), tuple(map(Modality, modalities))): n
-        for (status, modalities), n in Counter(pairs).items()
-    }
-
-
-def _batch(modality: Modality, rows: pa.Table) -> SegmentBatch:
-    columns = {
-        name: rows[name].to_pylist()
-        for name in ("asset_uri", "span_unit", "span_start", "span_end", "text")
-    }
-    sparse = layout.sparse_of(rows)
-    segments = [
-        Segment(
-            asset_uri=columns["asset_uri"][i],
-            modality=modality,
-            span=layout.span_of(
-                columns["span_unit"][i], columns["span_start"][i], columns["span_end"][i]
-            ),
-            text=columns["text"][i],
-            metadata=read_metadata(rows, i),
-            sparse=sparse[i],
-        )
-        for i in range(len(rows))
-    ]
-    return SegmentBatch(
-        modality=modality,
-        segments=segments,
-        embeddings=layout.embeddings_of(rows),
-        hub_bias=layout.hub_biases_of(rows),
-    )
-
-
-def _content_hashes(assets: Any) -> dict[str, str | None]:
-    """The content hash of every asset in the table of records."""
-    rows = assets.search().select(["uri", "content_hash"]).to_arrow()
-    return dict(zip(rows["uri"].to_pylist(), rows["content_hash"].to_pylist(), strict=True))
-
-
-def _condition(column: str, values: Sequence[str]) -> str:
-    return f"{column} IN ({', '.join(map(quote, values))})"
-
-
-def _conditions(uris: Sequence[str]) -> Iterator[str]:
-    for start in range(0, len(uris), _URIS_PER_CONDITION):
-        yield _condition("asset_uri", uris[start : start + _URIS_PER_CONDITION])
-
-
-def _delete(table: Any, column: str, uris: Sequence[str]) -> None:
-    for start in range(0, len(uris), _URIS_PER_CONDITION):
-        condition = _condition(column, uris[start : start + _URIS_PER_CONDITION])
-        # A delete is a new version even when no row matches.
-        if table.count_rows(condition):
-            table.delete(condition)
