@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from polyseek.cli import exits
+from polyseek.cli.options import CollectionOption, JsonOption, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-CollectionOption = Annotated[
-    str | None, typer.Option("--collection", "-c", help="Folder of the collection.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 NameArgument = Annotated[str, typer.Argument(help="Version, as 'polyseek adapters' lists it.")]
 
 app = typer.Typer(
@@ -55,7 +51,7 @@ def adapt(
         )
     found = report.to_dict()
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        print_json(found)
     else:
         _show_report(found, location=opened.location, dry_run=dry_run)
     better = any(direction["better"] for direction in found["directions"])
@@ -90,7 +86,7 @@ def adapters(
         for each in adapter.report["directions"]
     ]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
         return
     from rich.console import Console
 

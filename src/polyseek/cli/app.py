@@ -13,11 +13,12 @@ from polyseek.cli.evaluation import evaluate
 from polyseek.cli.fields import fields
 from polyseek.cli.glossary import glossary as glossary_command
 from polyseek.cli.mcp import mcp
+from polyseek.cli.options import AtOption, CollectionOption, JsonOption, print_json, write_page
 from polyseek.cli.reindex import reindex
+from polyseek.cli.searching import search
 from polyseek.cli.serve import serve
-from polyseek.cli.vectors import export, import_, read_sparse, read_vector
+from polyseek.cli.vectors import export, import_
 from polyseek.cli.versions import compact, rollback, versions
-from polyseek.core.errors import ConfigError
 
 app = typer.Typer(
     name="polyseek",
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(retrievers.app, name="retrievers")
+app.command()(search)
 app.command()(fields)
 app.command()(adapt.adapt)
 app.command()(glossary_command)
@@ -42,21 +44,6 @@ app.command()(rollback)
 app.command()(compact)
 app.command()(reindex)
 app.command("eval")(evaluate)
-
-CollectionOption = Annotated[
-    str | None,
-    typer.Option(
-        "--collection",
-        "-c",
-        metavar="WHERE",
-        help="The collection, a folder or s3://bucket/path (default: .polyseek, or "
-        "POLYSEEK_COLLECTION).",
-    ),
-]
-AtOption = Annotated[
-    str | None, typer.Option(metavar="VERSION|TIME", help="As the collection was then.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def _version(value: bool) -> None:
@@ -155,7 +142,7 @@ def index(
     with progress_bar() as progress:
         report = opened.add(*sources, progress=progress, **options)
     if as_json:
-        _print_json(render.report_dict(report))
+        print_json(render.report_dict(report))
     else:
         render.report(report, location=opened.location)
     return exits.INTERRUPTED if report.interrupted else exits.OK
@@ -174,143 +161,9 @@ def remove(
     opened = api.open(collection, create=False, resident=False)
     count = opened.remove(*paths)
     if as_json:
-        _print_json({"removed": count})
+        print_json({"removed": count})
     else:
         typer.echo(f"{opened.location}: {count:,} removed")
-
-
-@app.command()
-def search(
-    terms: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TERM [+ TERM] [- TERM]...",
-            help="A text, or a path or URL of a media file (text:... for text), or id:... for what "
-            "is like an asset; several are joined by + and -, and weighted like 2:dog.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    collection: CollectionOption = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-k", min=1, help="Number of hits (default: 10).")
-    ] = None,
-    modality: Annotated[
-        str | None, typer.Option(metavar="LIST", help="What to search, e.g. image,text.")
-    ] = None,
-    condition: Annotated[
-        str | None,
-        typer.Option("--filter", metavar="SQL", help="""Condition, e.g. "year >= 2020"."""),
-    ] = None,
-    min_probability: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P", min=0, max=1, help="Leave out hits that are less probable than this."
-        ),
-    ] = None,
-    show_all: Annotated[
-        bool, typer.Option("--all", help="Show the nearest hits, however improbable.")
-    ] = False,
-    hybrid: Annotated[
-        bool, typer.Option("--hybrid", help="Compare embeddings and words (default).")
-    ] = False,
-    dense: Annotated[bool, typer.Option("--dense", help="Compare embeddings alone.")] = False,
-    text: Annotated[bool, typer.Option("--text", help="Compare words alone.")] = False,
-    any_of: Annotated[
-        bool, typer.Option("--any", help="Any of the terms is enough, not all of them.")
-    ] = False,
-    vector: Annotated[
-        Path | None, typer.Option(metavar="NPY", help="A vector in the collection's space.")
-    ] = None,
-    sparse: Annotated[
-        Path | None, typer.Option(metavar="JSON", help="A sparse vector: weights by index.")
-    ] = None,
-    query_encoder: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Reads queries where vectors were made elsewhere."),
-    ] = None,
-    at: AtOption = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID|PATH", help="More like this earlier hit; repeatable."),
-    ] = None,
-    unlike: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID|PATH", help="Less like this earlier hit; repeatable."),
-    ] = None,
-    collapse: Annotated[
-        bool, typer.Option("--collapse", help="List near-duplicates with the better hit.")
-    ] = False,
-    diverse: Annotated[
-        float | None,
-        typer.Option(
-            metavar="W", min=0, max=0.9, help="Prefer hits that differ from those above (try 0.5)."
-        ),
-    ] = None,
-    moments: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="Further places shown in an asset (default: 3)."),
-    ] = None,
-    retriever: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|FILE", help="Stages to search with (polyseek retrievers)."),
-    ] = None,
-    as_json: JsonOption = False,
-    paths: Annotated[bool, typer.Option("--paths", help="Print only paths, for pipes.")] = False,
-    grid: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write a contact sheet (HTML with thumbnails)."),
-    ] = None,
-    glossary: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="What words stand for: 'term: meaning, meaning' lines."),
-    ] = None,
-    strength: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Of the adapters, 0 (off) to 1, for this search."),
-    ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Show how it was searched and why each hit is there.")
-    ] = False,
-) -> None:
-    """Search with a text, a picture, a sound, a video or a document."""
-    from polyseek import api
-    from polyseek.cli import render
-    from polyseek.cli.progress import progress_bar
-    from polyseek.core.artifacts import reporting
-
-    opened = api.open(collection, create=False, resident=False, query_encoder=query_encoder, at=at)
-    with progress_bar() as progress, reporting(progress):
-        results = opened.search(
-            api.composing.read_terms(terms, any_of=any_of) if terms else None,
-            vector=read_vector(vector) if vector else None,
-            sparse=read_sparse(sparse) if sparse else None,
-            limit=limit,
-            modalities=[name.strip() for name in modality.split(",")] if modality else (),
-            filter=condition,
-            min_probability=min_probability,
-            show_all=show_all or None,
-            mode=_mode(hybrid=hybrid, dense=dense, text=text),
-            like=like or (),
-            unlike=unlike or (),
-            retriever=retriever,
-            collapse=collapse or None,
-            diverse=diverse,
-            moments=moments,
-            explain=explain,
-            strength=strength,
-            glossary=glossary,
-        )
-    if grid:
-        _write_grid(grid, results)
-    if as_json:
-        _print_json(results.to_dict(explain=explain))
-    elif paths:
-        render.paths(results)
-    else:
-        render.results(results, explain=explain)
-        if grid:
-            typer.echo(f"contact sheet: {grid}")
 
 
 @app.command()
@@ -323,7 +176,7 @@ def status(
 
     found = api.open(collection, create=False, resident=False, at=at).status()
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         render.status(found)
 
@@ -356,7 +209,7 @@ def tune(
     with progress_bar() as progress:
         found = opened.tune(bank=bank, pairs=pairs, queries=queries, progress=progress)
     if as_json:
-        _print_json(json.loads(found.to_json()))
+        print_json(json.loads(found.to_json()))
     else:
         render.tuning(found, location=opened.location)
 
@@ -381,9 +234,9 @@ def doctor(
     if html:
         from polyseek.evaluate.report import page
 
-        _write_page("--html", html, page(found))
+        write_page("--html", html, page(found))
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         diagnosis.show(found)
         if html:
@@ -405,27 +258,3 @@ def demo(
     from polyseek.cli.demo import run
 
     return run(folder, to=to)
-
-
-def _mode(**flags: bool) -> str | None:
-    chosen = [name for name, given in flags.items() if given]
-    if len(chosen) > 1:
-        raise ConfigError(f"--{' and --'.join(chosen)} exclude each other; give one of them")
-    return chosen[0] if chosen else None
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _write_grid(path: Path, results: Any) -> None:
-    from polyseek.search.sheet import page
-
-    _write_page("--grid", path, page(results))
-
-
-def _write_page(option: str, path: Path, content: str) -> None:
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{option} {path}: cannot be written: {error.strerror}") from error

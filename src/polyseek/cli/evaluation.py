@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polyseek.cli import exits
+from polyseek.cli.options import CollectionOption, print_json
 from polyseek.core.errors import ConfigError
 
 WORST = 3
@@ -20,9 +20,7 @@ SHORT = 60
 
 def evaluate(
     *,
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", help="Folder of the collection.")
-    ] = None,
+    collection: CollectionOption = None,
     pairs: Annotated[
         str | None,
         typer.Option(
@@ -93,7 +91,7 @@ def evaluate(
         _write(html, run, compared)
     if as_json:
         extra = {"comparison": compared.to_dict()} if compared else {}
-        typer.echo(json.dumps({**run.to_dict(), **extra}, ensure_ascii=False, indent=1))
+        print_json({**run.to_dict(), **extra}, indent=1)
     else:
         _show(run)
         if compared:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from polyseek.cli.options import CollectionOption, JsonOption, print_json
 
 EXAMPLE_CHARS = 40
 
 
 def fields(
     *,
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", help="Folder of the collection.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the metadata fields that filters may name: type, number of segments, examples."""
     from polyseek import api
 
     found = api.open(collection, create=False, resident=False).describe_fields()
     if as_json:
-        typer.echo(json.dumps([field.to_dict() for field in found], ensure_ascii=False, indent=2))
+        print_json([field.to_dict() for field in found])
         return
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("field", "type", "segments", "examples"):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from polyseek.cli.options import CollectionOption
 from polyseek.core.errors import ConfigError
 
 
@@ -16,9 +17,7 @@ def glossary(
         typer.Argument(metavar="[FILE]", help="Lines 'term: meaning, meaning'; keeps it."),
     ] = None,
     *,
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", help="Folder of the collection.")
-    ] = None,
+    collection: CollectionOption = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forget the glossary.")] = False,
 ) -> None:
     """Show the glossary that text queries are read with, or keep another one."""

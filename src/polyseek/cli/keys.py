@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from polyseek.cli.options import JsonOption, print_json
 from polyseek.server.keys import KeyFile, Scope, default_path
 
 app = typer.Typer(help="Make, list and revoke the API keys of a server.", no_args_is_help=True)
@@ -37,14 +37,14 @@ def add(
 def list_(
     *,
     keys: FileOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the keys: id, name, scope, collections, and when they were made."""
     rows = [asdict(key) for key in _file(keys).keys().values()]
     for row in rows:
         del row["sha256"]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
         return
     for row in rows:
         where = ", ".join(row["collections"]) or "all collections"

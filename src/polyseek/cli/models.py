@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from polyseek.cli.options import JsonOption, print_json
+
 app = typer.Typer(help="List encoders, fetch, export and join them.", invoke_without_command=True)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 NAME = "A name of 'polyseek models', hf:owner/repository[@revision], or a model's folder."
 
 
@@ -23,7 +23,7 @@ def show(context: typer.Context, *, as_json: JsonOption = False) -> None:
 
     rows = [_row(entry) for entry in catalogue.ENTRIES.values()]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
         return
     from rich.console import Console
     from rich.table import Table
@@ -112,7 +112,7 @@ def export(
     with progress_bar() as progress, reporting(progress):
         report = export_model(name, to, precision=precision)
     if as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=2))
+        print_json(report.to_dict())
         return
     typer.echo(f"{report.folder}: {report.size_bytes / 1e6:,.1f} MB, {precision}")
     for modality, cosine in report.least_cosine.items():
@@ -139,7 +139,7 @@ def join(
     with progress_bar() as progress, reporting(progress):
         report = join_encoders(name, into, to)
     if as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=2))
+        print_json(report.to_dict())
         return
     typer.echo(
         f"{report.file}: fitted on {report.texts:,} texts; of those left out {report.found:.0%} "
@@ -166,7 +166,7 @@ def advise(
     with progress_bar() as progress:
         found = measure(names or (), sample=sample, progress=progress)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
+        print_json(found.to_dict())
         return
     from rich.console import Console
     from rich.table import Table

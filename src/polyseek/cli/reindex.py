@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from polyseek.cli import exits
+from polyseek.cli.options import CollectionOption, JsonOption, print_json
 from polyseek.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def reindex(
     ] = None,
     *,
     encoder: Annotated[str | None, typer.Option(metavar="NAME", help="The new encoder.")] = None,
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", metavar="FOLDER", help="The collection.")
-    ] = None,
+    collection: CollectionOption = None,
     pairs: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="CSV or JSONL of query and path: compares quality, too."),
@@ -41,7 +39,7 @@ def reindex(
     drop: Annotated[
         bool, typer.Option("--drop", help="Remove the indexes that do not answer, for good.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Build an index with another encoder while the old one answers, and compare the two."""
     from polyseek import api
@@ -55,7 +53,7 @@ def reindex(
         done = road.undo(opened.location) if undo else road.drop(opened.location)
         names = [done] if isinstance(done, str) else done
         if as_json:
-            typer.echo(json.dumps({"serving" if undo else "dropped": names}, indent=2))
+            print_json({"serving" if undo else "dropped": names})
         else:
             shown = ", ".join(name or "the first index" for name in names) or "nothing"
             typer.echo(f"{opened.location}: {shown} {'answers again' if undo else 'dropped'}")
@@ -68,7 +66,7 @@ def reindex(
     if switch and not report.ingest.interrupted:
         road.switch(opened.location, road.generation_name(shadow.manifest))
     if as_json:
-        typer.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=2, default=str))
+        print_json(report.to_dict())
     else:
         _show(report, location=opened.location, switched=switch)
     return exits.INTERRUPTED if report.ingest.interrupted else exits.OK

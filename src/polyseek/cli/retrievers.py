@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from polyseek.cli.options import CollectionOption, JsonOption, print_json
+
 app = typer.Typer(
     help="List, save and remove retrievers: the stages of a search, in a small TOML file.",
     no_args_is_help=True,
 )
-CollectionOption = Annotated[
-    str | None, typer.Option("--collection", "-c", metavar="FOLDER", help="The collection.")
-]
 
 
 @app.command("list")
 def list_(
     *,
     collection: CollectionOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the retrievers of a collection."""
     from polyseek import api
 
     found = api.open(collection, create=False, resident=False).retrievers.list()
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        print_json(found)
     else:
         typer.echo("\n".join(sorted(found)))
 

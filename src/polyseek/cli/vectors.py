@@ -8,14 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from polyseek.cli.options import CollectionOption, JsonOption, print_json
 from polyseek.core.config import ImportOptions
 from polyseek.core.errors import ConfigError, QueryError
 
-_Collection = Annotated[
-    str | None,
-    typer.Option("--collection", "-c", metavar="FOLDER", help="The collection."),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+_Collection = CollectionOption
+_Json = JsonOption
 
 
 def import_(
@@ -75,7 +73,7 @@ def import_(
     with progress_bar() as progress:
         done = opened.add_table(table, options, progress=progress)
     if as_json:
-        typer.echo(json.dumps(done.to_dict(), indent=2))
+        print_json(done.to_dict())
         return
     parts = [f"{n:,} {word}" for n, word in ((done.added, "added"), (done.updated, "updated")) if n]
     scaled = f"; {done.scaled:,} vectors brought to unit length" if done.scaled else ""
@@ -102,7 +100,7 @@ def export(
     opened = api.open(collection, create=False, resident=False, at=at)
     count = opened.export(to, filter=condition)
     if as_json:
-        typer.echo(json.dumps({"exported": count, "to": str(to)}, indent=2))
+        print_json({"exported": count, "to": str(to)})
     else:
         typer.echo(f"{to}: {count:,} segments")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -11,13 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from polyseek.cli.options import CollectionOption, JsonOption, print_json
 from polyseek.core.columns import Version
 
-_Collection = Annotated[
-    str | None,
-    typer.Option("--collection", "-c", metavar="FOLDER", help="The collection."),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+_Collection = CollectionOption
+_Json = JsonOption
 
 
 def versions(*, collection: _Collection = None, as_json: _Json = False) -> None:
@@ -39,7 +36,7 @@ def rollback(
     opened = api.open(collection, create=False, resident=False)
     made = opened.rollback(version)
     if as_json:
-        typer.echo(json.dumps(made.to_dict(), indent=2))
+        print_json(made.to_dict())
     else:
         typer.echo(
             f"{opened.location}: back at version {made.detail['version']}, which is version "
@@ -62,7 +59,7 @@ def compact(
 
 def _show(found: Sequence[Version], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([v.to_dict() for v in found], ensure_ascii=False, indent=2))
+        print_json([v.to_dict() for v in found])
         return
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("version", "time", "run", "did"):
