@@ -27,23 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(keys.app, name="keys")
-app.add_typer(models.app, name="models")
-app.add_typer(retrievers.app, name="retrievers")
-app.command()(search)
-app.command()(fields)
-app.command()(adapt.adapt)
-app.command()(glossary_command)
-app.add_typer(adapt.app, name="adapters")
-app.command()(mcp)
-app.command()(serve)
-app.command("import")(import_)
-app.command()(export)
-app.command()(versions)
-app.command()(rollback)
-app.command()(compact)
-app.command()(reindex)
-app.command("eval")(evaluate)
 
 
 def _version(value: bool) -> None:
@@ -146,6 +129,9 @@ def index(
     else:
         render.report(report, location=opened.location)
     return exits.INTERRUPTED if report.interrupted else exits.OK
+
+
+app.command()(search)
 
 
 @app.command()
@@ -258,3 +244,21 @@ def demo(
     from polyseek.cli.demo import run
 
     return run(folder, to=to)
+
+
+app.command("eval")(evaluate)
+app.command()(adapt.adapt)
+app.add_typer(adapt.app, name="adapters")
+app.command()(glossary_command)
+app.command()(fields)
+app.add_typer(retrievers.app, name="retrievers")
+app.command("import")(import_)
+app.command()(export)
+app.command()(versions)
+app.command()(rollback)
+app.command()(compact)
+app.command()(reindex)
+app.add_typer(models.app, name="models")
+app.command()(serve)
+app.add_typer(keys.app, name="keys")
+app.command()(mcp)

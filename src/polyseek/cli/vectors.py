@@ -12,16 +12,13 @@ from polyseek.cli.options import CollectionOption, JsonOption, print_json
 from polyseek.core.config import ImportOptions
 from polyseek.core.errors import ConfigError, QueryError
 
-_Collection = CollectionOption
-_Json = JsonOption
-
 
 def import_(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Vectors: .parquet, .npy, .lance or .jsonl.")
     ],
     *,
-    collection: _Collection = None,
+    collection: CollectionOption = None,
     id_: Annotated[str, typer.Option("--id", metavar="COLUMN", help="Tells rows apart.")] = "id",
     vector: Annotated[
         str | None,
@@ -51,7 +48,7 @@ def import_(
         str | None,
         typer.Option(metavar="NAME", help="Encoder that made the vectors, to read queries."),
     ] = None,
-    as_json: _Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Put vectors that were made elsewhere into a collection; run it again to update rows."""
     from polyseek.api import vectors
@@ -85,14 +82,14 @@ def export(
     to: Annotated[
         Path, typer.Option(metavar="FILE", help="A new file that ends in .parquet or .lance.")
     ],
-    collection: _Collection = None,
+    collection: CollectionOption = None,
     condition: Annotated[
         str | None, typer.Option("--filter", metavar="SQL", help="Only what passes.")
     ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="VERSION|TIME", help="As the collection was then.")
     ] = None,
-    as_json: _Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write ids, texts, fields and embeddings to a table that polyseek and others read."""
     from polyseek import api

@@ -13,11 +13,8 @@ from rich.text import Text
 from polyseek.cli.options import CollectionOption, JsonOption, print_json
 from polyseek.core.columns import Version
 
-_Collection = CollectionOption
-_Json = JsonOption
 
-
-def versions(*, collection: _Collection = None, as_json: _Json = False) -> None:
+def versions(*, collection: CollectionOption = None, as_json: JsonOption = False) -> None:
     """List the states that are kept: --at shows them, rollback goes back to one."""
     from polyseek import api
 
@@ -27,8 +24,8 @@ def versions(*, collection: _Collection = None, as_json: _Json = False) -> None:
 def rollback(
     version: Annotated[str, typer.Argument(help="Its number, or a time.")],
     *,
-    collection: _Collection = None,
-    as_json: _Json = False,
+    collection: CollectionOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Go back to an old version; that is a new version, so you can go forward again."""
     from polyseek import api
@@ -46,9 +43,9 @@ def rollback(
 
 def compact(
     *,
-    collection: _Collection = None,
+    collection: CollectionOption = None,
     keep: Annotated[int, typer.Option(min=1, help="How many versions to keep.")] = 1,
-    as_json: _Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Forget all but the last versions and reclaim their space."""
     from polyseek import api
