@@ -23,6 +23,8 @@ from polyseek.store.lance import LanceStore
 from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 TEXT, IMAGE = Modality.TEXT, Modality.IMAGE
 NAMES = ("crimson", "verdant", "azure", "amber", "ivory", "ebony")  # the encoder's six colours
 COUNT = 90

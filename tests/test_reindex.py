@@ -12,6 +12,8 @@ from polyseek.core.errors import ConfigError
 from polyseek.core.types import AssetStatus, Embeddings, Modality
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 
 class ColourBlindEncoder(FakeEncoder):
     """Takes red for green and green for red in texts."""

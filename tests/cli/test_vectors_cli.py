@@ -113,6 +113,7 @@ def test_versions_back_and_forth(items):
     assert len(hits(items("search", "--vector", "q.npy", "-c", "items", "--json")[1])) == 8
 
 
+@pytest.mark.slow
 def test_another_encoder(cli, tmp_path):
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (8, 8), "red").save(tmp_path / "photos" / "a.png")

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from polyseek.core import plugins
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_decoder_shown_passes_its_conformance_suite(tmp_path):
     for name, body in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, flags=re.DOTALL):
         (tmp_path / name).write_text(body, encoding="utf-8")

@@ -123,6 +123,7 @@ def test_an_engines_error_costs_the_words_and_says_so_once(tmp_path):
     assert reason == "the words in it cannot be read: ValueError: no luck"
 
 
+@pytest.mark.slow
 def test_a_picture_that_takes_too_long_to_read_is_kept_without_its_words(tmp_path):
     PICTURE.save(tmp_path / "a.png")
     source = FileSource(tmp_path / "a.png")

@@ -57,6 +57,7 @@ def test_a_crash_an_exit_and_a_bug_cost_one_asset_each(tmp_path):
     assert found["fine.bad"].segments[0].text == "the word is fine"
 
 
+@pytest.mark.slow
 def test_a_hang_is_killed_and_the_rest_goes_on(tmp_path):
     (tmp_path / "a.bad").write_text("hang")
     for i in range(5):
@@ -66,6 +67,7 @@ def test_a_hang_is_killed_and_the_rest_goes_on(tmp_path):
     assert sum(not isinstance(a, AssetError) for a in found.values()) == 5
 
 
+@pytest.mark.slow
 def test_a_long_silence_is_no_hang(tmp_path):
     (tmp_path / "a.bad").write_text("silence")
     decoded = run(tmp_path, count=1, timeout_s=2)["a.bad"]
@@ -89,6 +91,7 @@ class SlowFile(io.BytesIO):
         return super().read(count)
 
 
+@pytest.mark.slow
 def test_hashing_a_large_file_is_no_hang(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"a" * 12 * 1024**2)
     steps = []
