@@ -30,8 +30,10 @@ def show(context: typer.Context, *, as_json: JsonOption = False) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("name", "modalities", "dim", "size", "licence", "here"):
-        right = column in ("dim", "size")
-        table.add_column(column, justify="right" if right else "left", no_wrap=column != "licence")
+        if column in ("dim", "size"):
+            table.add_column(column, justify="right", no_wrap=True, min_width=len("1,712 MB"))
+        else:
+            table.add_column(column, no_wrap=column == "name", min_width=len(column))
     for row in rows:
         table.add_row(
             row["name"],
