@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polyseek.core.config import resolve_settings
+from polyseek.core.metrics import ranks
 from polyseek.core.tuning import Calibration, Defaults, Pair, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.encode.mini import load
@@ -29,7 +30,7 @@ from polyseek.encode.mini_defaults import defaults
 from polyseek.learn.hub import hub_bias
 from polyseek.learn.tune import fit_pair
 from quality_audio import IN_CAPTIONS, PHRASES, encode_files
-from quality_mini import embed, ranks, read, summary
+from quality_mini import embed, read, summary
 
 TEXT, IMAGE, AUDIO = Modality.TEXT, Modality.IMAGE, Modality.AUDIO
 Doubles = NDArray[np.float64]

@@ -23,20 +23,14 @@ from PIL import Image
 
 from polyseek.core import plugins
 from polyseek.core.config import resolve_settings
+from polyseek.core.metrics import Values, ranks
 from polyseek.core.protocols import Encoder
 from polyseek.core.types import Embeddings, Modality, Prepared, Role
 
 Doubles = NDArray[np.float64]
 
 
-def ranks(scores: Doubles, right: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Rank of each row's best right answer, from 1; every tie counts against it."""
-    best = np.where(right, scores, -np.inf).max(axis=1)
-    wrong_at_least_as_good: NDArray[np.int64] = ((scores >= best[:, None]) & ~right).sum(axis=1)
-    return wrong_at_least_as_good + 1
-
-
-def summary(found: NDArray[np.int64]) -> dict[str, float]:
+def summary(found: Values) -> dict[str, float]:
     """Recall in percent of queries, and the median rank."""
     recall = {f"R@{k}": round(float((found <= k).mean() * 100), 1) for k in (1, 5, 10)}
     return {**recall, "median_rank": float(np.median(found)), "queries": len(found)}
