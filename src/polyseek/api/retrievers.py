@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -63,6 +64,7 @@ class SavedRetrievers:
             self.store.save_note(_NOTE + name, None)
 
 
+@cache
 def shipped() -> str:
     """The TOML of the retriever that is used when nothing else is said."""
     return (files("polyseek.search") / "data" / "default.toml").read_text(encoding="utf-8")
@@ -83,12 +85,18 @@ def resolve(named: str | Path | Retriever | None, notes: Mapping[str, str]) -> R
     saved = {DEFAULT: shipped(), **_saved(notes)}
     name = DEFAULT if named is None else str(named)
     if name in saved:
-        return _checked(parse_retriever(saved[name], name=name))
+        return _checked(_parsed(saved[name], name))
     if Path(name).suffix == ".toml" or Path(name).is_file():
         return _checked(parse_retriever(_text_of(Path(name)), name=name))
     raise ConfigError(
         f"no retriever '{name}'; saved: {', '.join(sorted(saved))}; or give the path of a .toml"
     )
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str, name: str) -> Retriever:
+    """A saved retriever, read once and not at every search."""
+    return parse_retriever(text, name=name)
 
 
 def _saved(notes: Mapping[str, str]) -> dict[str, str]:

@@ -37,7 +37,8 @@ class Resident:
         self._indexing = threading.Lock()
         self._offsets: dict[HubCorrection, Floats] = {}
         vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
-        names = [name for name in table.schema.names if name not in vectors]
+        self._names: list[str] = table.schema.names  # to ask Lance is a trip to its event loop
+        names = [name for name in self._names if name not in vectors]
         read = (
             table.search().select(names).with_row_id(with_row_id=True).to_arrow().combine_chunks()
         )
@@ -93,7 +94,7 @@ class Resident:
         self, request: Retrieval, condition: Filter | None, *, vector: SparseVector
     ) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
-        if inverted.INDICES not in self._table.schema.names:
+        if inverted.INDICES not in self._names:
             return Candidates(hits=(), tier="empty", rows=0)
         scores, eligible = self._inverted.scores(vector), len(self._columns)
         if condition is not None:
@@ -112,7 +113,7 @@ class Resident:
         """See `polyseek.core.protocols.StoreReader`; a space not searched yet is left on disk."""
         known = [id_ for id_ in ids if id_ in self._row_of]
         rows = np.array([self._row_of[id_] for id_ in known], np.int64)
-        column = layout.vector_column(space, self._table.schema.names)
+        column = layout.vector_column(space, self._names)
         if column in self._indexes:
             return in_order(ids, known, self._indexes[column].gather(rows))
         ascending = np.unique(rows)
@@ -158,7 +159,7 @@ class Resident:
         return self._offsets[hub]
 
     def _index(self, space: Space) -> VectorIndex:
-        column = layout.vector_column(space, self._table.schema.names)
+        column = layout.vector_column(space, self._names)
         if column in self._indexes:
             return self._indexes[column]
         with self._indexing:  # of searches that come at once one reads the vectors
