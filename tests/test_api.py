@@ -19,6 +19,8 @@ from polyseek.core.types import AssetStatus, Modality, Space
 from polyseek.store.lance import LanceStore
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def fake_encoder(monkeypatch):

@@ -12,6 +12,8 @@ from polyseek.core import errors
 from polyseek.evaluate.compare import compare
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 
 
@@ -175,7 +177,6 @@ def many(tmp_path_factory):
     return root
 
 
-@pytest.mark.slow
 def test_tuning_with_labels_and_what_it_was_tuned_with(many):
     opened = polyseek.open(many / "c.polyseek")
     before = opened.tune()
@@ -193,7 +194,6 @@ def test_tuning_with_labels_and_what_it_was_tuned_with(many):
     assert again.words == after.words
 
 
-@pytest.mark.slow
 def test_five_pairs_tune_nothing(many, tmp_path):
     opened = polyseek.open(many / "c.polyseek")
     five = pairs(tmp_path, "".join((many / "pairs.csv").read_text().splitlines(keepends=True)[:6]))

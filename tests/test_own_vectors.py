@@ -145,6 +145,7 @@ def test_new_fields_and_wider_numbers_come_with_later_rows(items):
         ({"vector": ["x"] * 6}, ConfigError, "which column holds the vectors"),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_bad_row_is_named_and_nothing_is_added(items, columns, error, message, monkeypatch):
     monkeypatch.setattr(vector_files, "BLOCK_ROWS", 4)  # the bad row is in the second block
     items.add_vectors(ROWS[6:8], ids=["old", "older"])
@@ -290,6 +291,7 @@ def test_unit_vectors_are_taken_without_a_copy(items, monkeypatch):
     assert seen[0].shared.flatten().buffers()[1].address == source.buffers()[1].address
 
 
+@pytest.mark.slow
 def test_an_export_of_a_collection_is_the_collection(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()

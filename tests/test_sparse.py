@@ -8,6 +8,8 @@ from polyseek.api import opening
 from polyseek.core.errors import IncompatibleCollectionError, QueryError
 from polyseek.testing import FakeEncoder, FakeSparseEncoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def encoders(monkeypatch):

@@ -12,6 +12,8 @@ from polyseek.core.errors import ConfigError
 from polyseek.store import lance_versions
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 DIM = 6
 AXES = np.eye(DIM, dtype=np.float32)
 

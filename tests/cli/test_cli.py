@@ -71,6 +71,7 @@ def indexed(cli, shared, monkeypatch):
     return shared / "photos"
 
 
+@pytest.mark.slow
 def test_index_says_what_it_did(cli, photos):
     code, out, _ = cli("index", photos)
     assert code == 0
@@ -162,6 +163,7 @@ def test_grid_is_self_contained(cli, indexed, tmp_path):
     assert "cannot be written" in err
 
 
+@pytest.mark.slow
 def test_failures_are_counted_and_listed_with_reasons(cli, photos):
     (photos / "bad.png").write_bytes(b"x")
     _, out, _ = cli("index", photos)
@@ -182,6 +184,7 @@ def test_a_new_collection_is_made_only_when_something_will_be_in_it(cli, photos,
         assert not (tmp_path / ".polyseek").exists()
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_is_refused_and_then_removed(cli, photos):
     cli("index", photos)
     for path in photos.rglob("*"):
@@ -197,6 +200,7 @@ def test_a_source_that_is_gone_is_refused_and_then_removed(cli, photos):
     assert json.loads(cli("remove", "photos", "--json")[1]) == {"removed": 3}
 
 
+@pytest.mark.slow
 def test_lines_for_pipes_are_not_wrapped(cli, photos):
     deep = photos / ("folder with a long name " * 5).strip() / ("another " * 10).strip()
     deep.mkdir(parents=True)
@@ -242,6 +246,7 @@ def test_status(cli, indexed):
         (["models", "pull", "nope"], 11, "unknown encoder 'nope'; known: "),
     ],
 )
+@pytest.mark.slow
 def test_bad_input_is_one_line_with_its_own_exit_code(cli, indexed, words, code, says):
     got, _, err = cli(*words)
     assert got == code, err
@@ -250,6 +255,7 @@ def test_bad_input_is_one_line_with_its_own_exit_code(cli, indexed, words, code,
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_that_may_not_be_read_is_one_line(photos, tmp_path):
     if not shutil.which("setpriv"):
         pytest.skip("needs setpriv")
@@ -304,6 +310,7 @@ def test_a_flag_without_its_extra_says_how_to_install_it(cli, tmp_path, monkeypa
     assert not (tmp_path / "polyseek").exists()
 
 
+@pytest.mark.slow
 def test_doctor_says_what_it_found_with_an_exit_code_and_a_report(cli, indexed, tmp_path):
     code, out, _ = cli("doctor", "--html", tmp_path / "report.html")
     assert code == exits.WARNINGS == 3
@@ -320,6 +327,7 @@ def test_doctor_says_what_it_found_with_an_exit_code_and_a_report(cli, indexed, 
     assert {check["name"] for check in found["checks"]} >= {"towers", "gap", "hubness", "recall"}
 
 
+@pytest.mark.slow
 def test_doctor_exits_with_4_when_towers_share_no_space(cli, indexed, monkeypatch):
     class Mismatched(FakeEncoder):
         def encode(self, modality, batch, *, role):
@@ -334,6 +342,7 @@ def test_doctor_exits_with_4_when_towers_share_no_space(cli, indexed, monkeypatc
     assert "towers share no space" in out
 
 
+@pytest.mark.slow
 def test_doctor_exits_with_0_when_healthy_and_names_a_file_it_cannot_write(cli, indexed):
     ok = Diagnosis(location="x", encoder="fake@1", checks=(), elapsed_s=0.1)
     assert diagnosis.exit_code(ok) == 0
@@ -342,6 +351,7 @@ def test_doctor_exits_with_0_when_healthy_and_names_a_file_it_cannot_write(cli, 
     assert "--html" in err
 
 
+@pytest.mark.slow
 def test_tune_says_what_it_found(cli, photos):
     cli("index", photos)
     code, out, _ = cli("tune")
@@ -351,6 +361,7 @@ def test_tune_says_what_it_found(cli, photos):
     assert json.loads(out)["fitted_assets"] == {"image": 3, "text": 1}
 
 
+@pytest.mark.slow
 def test_tune_refuses_a_bank_that_is_too_small(cli, photos, tmp_path):
     cli("index", photos)
     (tmp_path / "bank.txt").write_text("only one\n")

@@ -57,6 +57,7 @@ def test_a_run_a_gate_and_a_report(run, tmp_path):
     assert "Against the base" in html
 
 
+@pytest.mark.slow
 def test_the_gate_fails_and_says_which_figure(run, tmp_path):
     _, out, _ = run("eval", "--json")
     better = json.loads(out)

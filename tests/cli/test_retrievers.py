@@ -9,6 +9,8 @@ from test_cli import cli, indexed, make_photos, shared  # noqa: F401 - fixtures
 from polyseek.cli import exits
 from polyseek.core import errors
 
+pytestmark = pytest.mark.slow
+
 MINE = """
 [diversify]
 collapse = true

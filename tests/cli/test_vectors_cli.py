@@ -14,6 +14,8 @@ from polyseek.api import opening
 from polyseek.cli import entry, exits
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 ROWS = np.eye(8, dtype=np.float32)
 
 
@@ -113,7 +115,6 @@ def test_versions_back_and_forth(items):
     assert len(hits(items("search", "--vector", "q.npy", "-c", "items", "--json")[1])) == 8
 
 
-@pytest.mark.slow
 def test_another_encoder(cli, tmp_path):
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (8, 8), "red").save(tmp_path / "photos" / "a.png")

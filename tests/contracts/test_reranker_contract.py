@@ -9,6 +9,8 @@ from polyseek.core.reranking import RerankSetup
 from polyseek.search.rerankers import fusion, http
 from polyseek.testing.reranker import RerankerConformance
 
+pytestmark = pytest.mark.slow
+
 
 class TestFusion(RerankerConformance):
     def make_reranker(self):

@@ -257,6 +257,7 @@ def test_file_sources_and_unknown_ones(online, tmp_path):
         ensure(artifact("gopher://x/y"), online)
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_once(index, online):
     code = (
         "import sys; from pathlib import Path\n"

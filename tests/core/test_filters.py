@@ -118,6 +118,7 @@ def test_words_of_sql_can_be_field_names(word):
 
 
 @pytest.mark.parametrize("joint", ["AND", "OR"])
+@pytest.mark.slow
 def test_a_chain_may_be_thousands_long(joint):
     tree = parse(f" {joint} ".join(f"year = {i}" for i in range(2000)))
     assert type(tree) is {"AND": And, "OR": Or}[joint]
@@ -202,6 +203,7 @@ def test_anything_else_is_refused_with_the_reason(text, why):
     ],
 )
 @pytest.mark.parametrize("depth", [200, 2000])
+@pytest.mark.slow
 def test_deep_nesting_is_refused_at_once(start, middle, end, depth):
     with pytest.raises(InvalidFilterError) as refusal:
         parse(start * depth + middle + end * depth)
@@ -230,6 +232,7 @@ def test_huge_filters_are_refused_unread():
         max_size=6,
     ).map(" ".join)
 )
+@pytest.mark.slow
 def test_no_text_does_anything_but_parse_or_be_refused(text):
     try:
         tree = parse(text)

@@ -14,6 +14,8 @@ from polyseek.cli import models
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, IncompatibleCollectionError, ModelLoadError
 
+pytestmark = pytest.mark.slow
+
 server = pytest.fixture(hub_of_tests)
 REPO = "someone/colours"
 

@@ -157,6 +157,7 @@ def indexed(tmp_path, settings, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_collection_opens_with_the_folder_it_was_made_with(indexed, settings):
     opened = polyseek.open("c", settings=settings)
     assert opened.search(indexed / "pictures" / "red.png", show_all=True)[0].uri.endswith("red.png")
@@ -169,6 +170,7 @@ def test_a_collection_opens_with_the_folder_it_was_made_with(indexed, settings):
         polyseek.open("c", encoder="mini", settings=settings)
 
 
+@pytest.mark.slow
 def test_a_folder_that_moved_or_changed(indexed, settings):
     (indexed / "m").rename(indexed / "moved")
     with pytest.raises(ModelLoadError, match="copy or link the model to this path"):

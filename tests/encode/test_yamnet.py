@@ -121,6 +121,7 @@ def test_the_front_end_is_the_published_one(built, waveform):
         np.testing.assert_allclose(patch[0], expected[48 * i : 48 * i + 96], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_every_layer_is_wired_as_published(built, waveform):
     tower, layers, dense, bias = built
     names = ["patches", "embeddings", "scores"]

@@ -179,6 +179,7 @@ def heard(name, content):
         ("a.mka", "matroska", "aac"),
     ],
 )
+@pytest.mark.slow
 def test_a_recording_that_breaks_off_says_so(name, container, codec):
     whole = encoded(tone(12, 44_100), 44_100, container, codec)
     assert heard(name, whole) == (pytest.approx(12, abs=0.2), [])
@@ -188,6 +189,7 @@ def test_a_recording_that_breaks_off_says_so(name, container, codec):
     assert "of 12." in reason
 
 
+@pytest.mark.slow
 def test_lengths_that_are_unknown_or_guessed_are_not_missed():
     piped = bytearray(encoded(tone(5, 16_000), 16_000, "wav", "pcm_s16le"))
     at = piped.index(b"data") + 4
@@ -202,6 +204,7 @@ def test_lengths_that_are_unknown_or_guessed_are_not_missed():
     assert heard("a.mp3", content) == (pytest.approx(16, abs=0.2), [])
 
 
+@pytest.mark.slow
 def test_a_hole_in_a_recording_is_reported():
     content = encoded(tone(30, 44_100), 44_100, "matroska", "aac")
     buffer = io.BytesIO()

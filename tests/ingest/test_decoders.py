@@ -288,6 +288,7 @@ def test_line_ends_become_newlines_and_html_loses_its_markup():
     assert media.metadata == {"title": "My page"}
 
 
+@pytest.mark.slow
 def test_html_of_any_shape_gives_its_words():
     pages = {
         b"<div>" * 5000 + b"deep": "deep",
@@ -390,6 +391,7 @@ def test_a_matrix_is_refused_before_its_columns_become_fields():
 
 
 @pytest.mark.parametrize("text", ["x" * 150_000, "漢字仮名交じり文" * 20_000, "word " * 30_000])
+@pytest.mark.slow
 def test_long_text_without_breaks_is_split_in_reasonable_time(text):
     media = Media(modality=Modality.TEXT, signal=text)
     segments = list(TextSegmenter(IndexOptions()).split(asset("a.txt"), media))

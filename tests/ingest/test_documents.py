@@ -209,6 +209,7 @@ class TestOffice:
         assert texts(found) == ["beetle | slow"]
         assert reason == "slides that cannot be read: 1"
 
+    @pytest.mark.slow
     def test_broken_properties_cost_nothing(self):
         entries = entries_of(made_docx()) | {"docProps/core.xml": "<broken"}
         (media,) = decode(OfficeDecoder(), "a.docx", made_zip(entries))

@@ -28,6 +28,8 @@ from polyseek.ingest.workers import Workers
 from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def encoder():

@@ -27,6 +27,7 @@ class Object:
 
 @settings(deadline=None)  # a thread takes its time to start on a busy machine
 @given(st.data())
+@pytest.mark.slow
 def test_any_order_of_reads_gives_the_bytes_of_the_object(data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "BLOCK_BYTES", 16)
@@ -46,6 +47,7 @@ def test_any_order_of_reads_gives_the_bytes_of_the_object(data):
         it.reader.close()
 
 
+@pytest.mark.slow
 def test_the_head_and_the_tail_of_a_film_are_three_requests_at_most():
     it = Object(64 * BLOCK_BYTES, head=BLOCK_BYTES)
     it.reader.read(1000)

@@ -19,6 +19,8 @@ from polyseek.ingest.sources.files import FileSource
 from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def encoder():

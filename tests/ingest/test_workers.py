@@ -27,6 +27,8 @@ from polyseek.ingest.sources.files import FileSource
 from polyseek.ingest.workers import Workers
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 
 def run(folder, *, count=2, timeout_s=20.0):
     options = IndexOptions()
@@ -57,7 +59,6 @@ def test_a_crash_an_exit_and_a_bug_cost_one_asset_each(tmp_path):
     assert found["fine.bad"].segments[0].text == "the word is fine"
 
 
-@pytest.mark.slow
 def test_a_hang_is_killed_and_the_rest_goes_on(tmp_path):
     (tmp_path / "a.bad").write_text("hang")
     for i in range(5):
@@ -67,7 +68,6 @@ def test_a_hang_is_killed_and_the_rest_goes_on(tmp_path):
     assert sum(not isinstance(a, AssetError) for a in found.values()) == 5
 
 
-@pytest.mark.slow
 def test_a_long_silence_is_no_hang(tmp_path):
     (tmp_path / "a.bad").write_text("silence")
     decoded = run(tmp_path, count=1, timeout_s=2)["a.bad"]
@@ -91,7 +91,6 @@ class SlowFile(io.BytesIO):
         return super().read(count)
 
 
-@pytest.mark.slow
 def test_hashing_a_large_file_is_no_hang(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"a" * 12 * 1024**2)
     steps = []
@@ -168,7 +167,6 @@ def test_modules_in_the_working_folder_are_not_run(tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_a_worker_ends_with_its_parent_also_while_it_decodes(tmp_path):
     (tmp_path / "a.bad").write_text("hang")

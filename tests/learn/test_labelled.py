@@ -20,6 +20,8 @@ from polyseek.learn.labelled import (
 )
 from polyseek.learn.splits import CHOOSE, HELD_OUT, split
 
+pytestmark = pytest.mark.slow
+
 TEXT, IMAGE = Modality.TEXT, Modality.IMAGE
 SHIPPED = Calibration(intercept=2.0, slope=5.0, hub_strength=0.25, origin=Origin.SHIPPED)
 

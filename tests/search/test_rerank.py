@@ -26,6 +26,8 @@ from polyseek.core.types import Manifest
 from polyseek.search.pipeline import search
 from polyseek.search.rerankers import http
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {f"t{i}": f"red {'blue ' * i}".strip() for i in range(6)}
 
 

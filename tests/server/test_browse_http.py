@@ -9,6 +9,8 @@ from starlette.testclient import TestClient
 import polyseek
 from polyseek.core.types import asset_id
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = "/v1/collections/photos"
 
 

@@ -11,6 +11,8 @@ from polyseek.server.keys import KeyFile, Scope
 from polyseek.server.page_query import MAX_SHOWN, PAGE_SIZE, read_fields
 from polyseek.server.page_view import PASSAGE_CHARS, card_of, likely, passage, stems
 
+pytestmark = pytest.mark.slow
+
 FRAGMENT = {"HX-Request": "true"}
 
 

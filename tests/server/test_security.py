@@ -17,6 +17,8 @@ from polyseek.server.run import run
 from polyseek.server.security import COOKIE
 from polyseek.server.settings import ServerSettings, is_loopback
 
+pytestmark = pytest.mark.slow
+
 RED = {"terms": [{"text": "red"}]}
 
 

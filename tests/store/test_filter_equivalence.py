@@ -191,6 +191,7 @@ def test_arrow_agrees_with_plain_python(condition, rows):
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(condition=filters)
+@pytest.mark.slow
 def test_lance_agrees_with_both(chooses_the_same, condition):
     chooses_the_same(condition)
 
@@ -232,6 +233,7 @@ def test_forms_that_engines_disagree_about(chooses_the_same, condition):
 
 @pytest.mark.parametrize("operator", Operator)
 @pytest.mark.parametrize("value", BEYOND)
+@pytest.mark.slow
 def test_integers_compare_exactly_with_any_number(chooses_the_same, operator, value):
     """As Python compares, which never rounds."""
     checked = check(Comparison("année", operator, value), ALL_FIELDS)

@@ -31,6 +31,7 @@ def test_words_come_with_the_next_run_though_nothing_changed(old):
     assert uris(ask(old, "b", modality=IMAGE)) == {"mem:/b.jpg"}
 
 
+@pytest.mark.slow
 def test_words_of_new_and_old_segments(old):
     put(old, row("mem:/c", text="red cars"))
     with old.writing():

@@ -16,6 +16,8 @@ from polyseek.store.resident import Resident
 from polyseek.store.scan import ExactIndex
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def location(tmp_path, monkeypatch):

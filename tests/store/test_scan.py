@@ -133,6 +133,7 @@ def coded(stored, blocks=3):
 
 
 @pytest.mark.parametrize("queries", ["in distribution", "shifted"])
+@pytest.mark.slow
 def test_codes_lose_next_to_nothing(monkeypatch, queries):
     """400 of 4,000 are rescored; shifted queries stand for texts among pictures."""
     monkeypatch.setattr(scan, "_threads", lambda: 1)

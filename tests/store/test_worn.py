@@ -9,6 +9,8 @@ from polyseek.store import lance_index, layout
 from polyseek.store.lance import LanceStore
 from polyseek.testing.store.samples import MANIFEST, TEXT, axis, look, put, row
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
