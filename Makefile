@@ -22,7 +22,7 @@ test-torch: $(DEV)  ## families that run on torch: installs it, then compares wi
 	OMP_NUM_THREADS=1 POLYSEEK_THREADS=1 $(BIN)/pytest -q -n auto -m torch
 
 unit: $(DEV)  ## the everyday loop: no model files, no network, seconds
-	$(BIN)/pytest -q -n auto -m "not slow and not network and not s3 and not browser and not gpu and not torch"
+	$(BIN)/pytest -q -n auto -p no:schemathesis -p no:langsmith_plugin -m "not slow and not network and not s3 and not browser and not gpu and not torch"
 
 check: $(DEV)  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
