@@ -66,6 +66,9 @@ def test_a_model_searches_looks_and_finds_more(served, made):
         like = {"asset": hits[0]["asset"], "segment": hits[0]["segment"], "modalities": ["image"]}
         more = await session.call_tool("similar", {**like, "show_all": True})
         assert more.structured_content["hits"][0]["asset"] == hits[0]["asset"]
+        listed = await session.call_tool("search", {"filter": "width = 64", "limit": 2})
+        shown = [hit["metadata"]["path"] for hit in listed.structured_content["hits"]]
+        assert shown == ["blue.png", "green.png"]
         looked = await session.call_tool("get_asset", {"asset": hits[0]["asset"]})
         assert looked.structured_content["segments"][0]["metadata"]["width"] == 64
         assert len(pictures(looked)) == 1
@@ -85,7 +88,8 @@ def test_failures_and_wrong_questions(served, made):
         for tool, arguments, told in [
             ("search", {"query": "x", "filter": "colour >>"}, "filter"),
             ("search", {"query": "x", "collection": "other"}, "there are: photos"),
-            ("search", {"query": ""}, "query"),
+            ("search", {"query": ""}, "nothing to look for"),
+            ("search", {"without": "rain", "filter": "width > 3"}, "needs a 'query'"),
             ("get_asset", {"asset": "0" * 32}, "no asset"),
             ("get_asset", {"asset": "../../etc/passwd"}, "asset"),
         ]:

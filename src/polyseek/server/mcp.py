@@ -151,7 +151,10 @@ def create_server(locations: Mapping[str, str], *, show_files: bool) -> MCPServe
 def _search_tools(shelf: Shelf) -> Sequence[Callable[..., CallToolResult]]:
     def search(
         *,
-        query: Annotated[str, Field(min_length=1, max_length=20_000, description="In words.")],
+        query: Annotated[
+            str,
+            Field(max_length=20_000, description="In words. Empty lists what passes the filter."),
+        ] = "",
         collection: Name = "",
         without: Annotated[str, Field(max_length=20_000, description="What is not wanted.")] = "",
         modalities: Modalities = [],  # noqa: B006 - its schema shows it; it is never changed
@@ -160,9 +163,14 @@ def _search_tools(shelf: Shelf) -> Sequence[Callable[..., CallToolResult]]:
         show_all: ShowAll = False,
         pictures: Pictures = True,
     ) -> CallToolResult:
-        """Find pictures, sounds, moments of videos and passages of texts for a description."""
-        wanted: Any = TEXT_PREFIX + query
+        """Find pictures, sounds, moments of videos and passages of texts for a description.
+
+        Without one, list what passes a filter, by path.
+        """
+        wanted: Any = TEXT_PREFIX + query if query.strip() else None
         if without.strip():
+            if wanted is None:
+                raise errors.QueryError("'without' needs a 'query' that it is taken from")
             wanted = api.query(wanted, minus=TEXT_PREFIX + without)
         found = shelf.get(collection).search(
             wanted, limit=limit, modalities=modalities, filter=filter or None, show_all=show_all

@@ -198,13 +198,15 @@ def _found(
         "modalities": opened.modalities(),
         "fields": _fields(opened) if asked.conditions or asked.condition else None,
         "found": None,
+        "browsed": True,
     }
-    if not asked.terms and not files:
+    if not asked.terms and not files and not asked.narrowed:
         hits = [hit_dict(hit) for hit in opened.assets.spread(PAGE_SIZE)]
         return {**values, "cards": browsed(hits, links)}
     answer = answer_of(state, name, opened, asked.request(list(files)), files=files)
     wanted = stems(asked.text)
-    return {**values, "found": answer, "cards": [card_of(hit, wanted) for hit in answer["hits"]]}
+    cards = [card_of(hit, wanted) for hit in answer["hits"]]
+    return {**values, "found": answer, "cards": cards, "browsed": not asked.terms and not files}
 
 
 def _fields(opened: api.Collection) -> list[Mapping[str, Any]]:

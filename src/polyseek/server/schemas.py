@@ -121,7 +121,11 @@ class SearchRequest(Strict):
 
     terms: Annotated[
         list[SearchTerm],
-        Field(max_length=MAX_TERMS, description="What is looked for, and what is not wanted."),
+        Field(
+            max_length=MAX_TERMS,
+            description="What is looked for, and what is not wanted. With none of them and a "
+            "filter or modalities, what passes is listed by path.",
+        ),
     ] = []
     any: Annotated[bool, Field(description="One of the terms is enough.")] = False
     modalities: Annotated[list[Modality], Field(description="Empty for all.")] = []
