@@ -90,7 +90,7 @@ def test_a_filter_alone_lists_what_passes(client):
     page = client.get("/c/photos", params={"f:width:min": "64", "limit": "2"})
     assert "blue.png" in page.text
     assert "note.txt" not in page.text
-    assert "red.png" not in page.text
+    assert '<span class="what" title="red.png">' not in page.text
     assert "Show more" in page.text
     assert "similar" not in page.text
     assert "by path" in page.text

@@ -347,7 +347,6 @@ class StoreReader(Protocol):
         """
         ...
 
-
     def browse(
         self, modality: Modality, condition: Filter | None, *, limit: int, group: Group
     ) -> Candidates:

@@ -6,6 +6,7 @@ from time import perf_counter
 
 from polyseek.core.config import SearchOptions
 from polyseek.core.filters import parse
+from polyseek.core.hits import Hit
 from polyseek.core.protocols import StoreReader
 from polyseek.search.group import by_asset, key_of
 from polyseek.search.pipeline import coverage, targets
@@ -23,7 +24,8 @@ def browse(store: StoreReader, options: SearchOptions, *, preview: Preview | Non
     """
     started, counts = perf_counter(), store.counts()
     condition = parse(options.filter) if options.filter else None
-    found, plan = [], []
+    found: list[Hit] = []
+    plan: list[PlanStep] = []
     for target in targets(options, counts):
         begun = perf_counter()
         listed = store.browse(target, condition, limit=options.limit, group=options.group)

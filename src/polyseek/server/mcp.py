@@ -12,6 +12,7 @@ import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Annotated, Any, Literal, ParamSpec
 
@@ -63,6 +64,10 @@ Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 NoId = Annotated[str, Field(pattern="^([0-9a-f]{32})?$")]
 
 
+READS: ContextVar[Callable[[str], bool]] = ContextVar("READS", default=lambda _: True)
+"""Whether who asks may see a collection."""
+
+
 class Shelf:
     """The collections that are served, opened at their first use. Safe to share between threads.
 
@@ -81,8 +86,8 @@ class Shelf:
 
     @property
     def names(self) -> list[str]:
-        """Of the collections."""
-        return sorted(self._locations)
+        """Of the collections that who asks may see."""
+        return sorted(filter(READS.get(), self._locations))
 
     def get(self, name: str) -> api.Collection:
         """A collection; the only one when none is named.
@@ -90,10 +95,12 @@ class Shelf:
         Raises:
             QueryError: There is none of that name.
         """
-        if not name and len(self._locations) == 1:
-            name = self.names[0]
-        if name not in self._locations:
-            raise errors.QueryError(f"no collection '{name}'; there are: {', '.join(self.names)}")
+        names = self.names
+        if not name and len(names) == 1:
+            name = names[0]
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise errors.QueryError(f"no collection '{name}'; there are: {known}")
         with self._lock:
             if name not in self._open:
                 self._open[name] = api.open(self._locations[name], create=False)

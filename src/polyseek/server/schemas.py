@@ -326,6 +326,27 @@ class FieldsOut(BaseModel):
     fields: list[FieldOut]
 
 
+class EvaluationOut(BaseModel):
+    """What `polyseek eval` measured."""
+
+    number: int
+    time: str
+    encoder: str
+    directions: Annotated[
+        list[dict[str, Any]], Field(description="Figures of each, between 0 and 1 but for ranks.")
+    ]
+    notes: list[str]
+    comparison: Annotated[
+        dict[str, Any] | None, Field(description="With the evaluation before it.")
+    ]
+
+
+class EvaluationsOut(BaseModel):
+    """A collection's last evaluations, the newest first."""
+
+    evaluations: list[EvaluationOut]
+
+
 class SegmentOut(BaseModel):
     """A retrievable piece of an asset."""
 

@@ -54,7 +54,7 @@ def _first(keys: pa.Table, group: Group) -> pa.Array:
     starts = pc.fill_null(keys["span_start"], whole)
     column = keys.schema.get_field_index("span_start")
     order = pc.sort_indices(keys.set_column(column, "span_start", starts), sort_keys=_PLACE)
-    if group is Group.SEGMENT or len(order) < 2:  # noqa: PLR2004 - nothing to compare
+    if group is Group.SEGMENT or len(order) < 2:
         return order
     uris = keys["asset_uri"].combine_chunks().take(order)
     units = keys["span_unit"].combine_chunks().take(order)

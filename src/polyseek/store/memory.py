@@ -154,7 +154,7 @@ class MemoryStore:
         self, modality: Modality, condition: Filter | None, *, limit: int, group: Group
     ) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
-        request = Retrieval(vector=np.empty(0), modality=modality, filter=condition)
+        request = Retrieval(vector=np.empty(0, np.float32), modality=modality, filter=condition)
         rows = self._eligible(request)
         rows.sort(key=lambda row: _place(row.segment))
         hits = [self._hit(row, 1.0, request) for row in rows]
