@@ -1,6 +1,8 @@
 """Evaluation and tuning with labels over a real store: what a user types in Python."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 import polyseek
 from polyseek.api import opening
+from polyseek.api.evaluations import KEPT
 from polyseek.core import errors
 from polyseek.evaluate.compare import compare
 from polyseek.testing import FakeEncoder
@@ -215,3 +218,53 @@ def test_a_text_file_may_ask(collection, made, tmp_path):
     run = collection.evaluate(pairs(tmp_path, "query,path\nasked.txt,blue.png\n"))
     assert "image -> text" not in names(run)
     assert run["text -> image"].outcomes[0].rank == 1
+
+
+@pytest.fixture
+def changing(made, tmp_path):
+    shutil.copytree(made / "c.polyseek", tmp_path / "c.polyseek")
+    return polyseek.open(tmp_path / "c.polyseek")
+
+
+def test_the_last_evaluations_are_kept_and_compared(changing):
+    assert list(changing.evaluations) == []
+    run = changing.evaluate()
+    worse = replace(
+        run, directions=[replace(d, outcomes=[replace(o, rank=9.0) for o in d.outcomes])
+                         for d in run.directions],
+    )  # fmt: skip
+    assert changing.evaluations.keep(run).comparison is None
+    kept = changing.evaluations.keep(worse)
+    differences = kept.comparison["differences"]
+    assert (differences[0]["metric"], differences[0]["after"]) == ("R@1", 0)
+    for _ in range(KEPT):
+        changing.evaluations.keep(run)
+    again = polyseek.open(changing.location)
+    numbers = [one.number for one in again.evaluations]
+    assert numbers == list(range(KEPT + 2, 2, -1))
+    newest = next(iter(again.evaluations))
+    assert newest.encoder == run.encoder
+    figures = run.directions[0].figures()["R@1"]
+    assert newest.directions[0]["figures"]["R@1"]["value"] == figures.value
+    assert "outcomes" not in newest.directions[0]
+    assert again.evaluations.run(KEPT).to_dict() == run.to_dict()
+    for gone in (1, 2, 99):
+        with pytest.raises(errors.ConfigError, match=f"no evaluation {gone}; kept: {KEPT + 2}"):
+            again.evaluations.run(gone)
+    assert changing.store.attachment("evaluations/1") is None
+
+
+def test_an_evaluation_that_cannot_be_read_does_not_stop_the_next(changing):
+    run = changing.evaluate()
+    changing.evaluations.keep(run)
+    with changing.store.writing():
+        changing.store.attach("evaluations/1", b"damaged")
+    with pytest.raises(errors.StoreError, match="evaluation 1 cannot be read"):
+        changing.evaluations.run(1)
+    assert changing.evaluations.keep(run).comparison is None
+
+
+def test_an_old_version_keeps_no_evaluation(changing):
+    old = changing.at(changing.versions()[0].number)
+    with pytest.raises(errors.StoreError, match="cannot be written"):
+        old.evaluations.keep(old.evaluate())

@@ -89,6 +89,16 @@ def test_the_old_index_answers_until_the_switch_and_after_the_undo(collection):
     assert first(again(collection)) == "g.png"
 
 
+def test_evaluations_go_along(collection, tmp_path):
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("query,path\nred,r.png\ngreen,g.png\n")
+    run = collection.evaluate(pairs)
+    collection.evaluations.keep(run)
+    _, shadow = road.build(collection, "colour-blind")
+    assert [one.number for one in shadow.evaluations] == [1]
+    assert shadow.evaluations.run(1).to_dict() == run.to_dict()
+
+
 def test_the_comparison_names_what_moves(collection):
     report, _ = road.build(collection, "colour-blind")
     found = report.comparison

@@ -71,6 +71,26 @@ def indexed(cli, shared, monkeypatch):
     return shared / "photos"
 
 
+def test_a_filter_alone_lists_by_path(cli, shared):
+    where = ("-c", shared / ".polyseek")
+    code, out, _ = cli("search", *where, "--filter", "width = 32", "--json", "--explain")
+    found = json.loads(out)
+    names = [hit["metadata"]["path"] for hit in found["hits"]]
+    assert (code, names) == (0, ["blue.png", "green.png", "red.png"])
+    assert {hit["probability"] for hit in found["hits"]} == {None}
+    assert [(step["space"], step["rows"]) for step in found["plan"]] == [(None, 3), (None, 0)]
+    _, out, _ = cli("search", *where, "--modality", "text", "--paths")
+    assert out.splitlines() == [str(shared / "photos" / "trip" / "note.txt")]
+    _, out, _ = cli("search", *where, "--filter", "width = 32", "--explain", "-k", 1)
+    assert "image" in out
+    assert "3 segments pass" in out
+    assert "1.000" not in out
+    code, out, _ = cli("search", *where, "--filter", "width > 32")
+    assert "nothing in the collection passes" in out
+    code, _, err = cli("search", *where, "--filter", "colour = 1")
+    assert (code, "colour" in err) == (61, True)
+
+
 @pytest.mark.slow
 def test_index_says_what_it_did(cli, photos):
     code, out, _ = cli("index", photos)

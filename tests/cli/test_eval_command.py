@@ -33,8 +33,8 @@ def run(cli, photos):  # noqa: F811
 
 
 def test_a_table_for_people(run):
-    code, out, err = run("eval")
-    assert (code, err) == (0, "")
+    code, out, _ = run("eval")
+    assert code == 0
     assert "text -> image" in out
     assert "image -> text" in out
     assert "100.0 (" in out
@@ -128,3 +128,18 @@ def test_tune_says_when_labels_are_too_few(run):
     code, out, err = run("tune", "--pairs", "auto")
     assert (code, err) == (0, "")
     assert "6 labelled queries, at least 200" in " ".join(out.split())
+
+
+def test_an_evaluation_is_kept_or_it_is_said_why_not(run, photos):
+    def numbers():
+        return [one.number for one in opening.open(photos / ".polyseek").evaluations]
+
+    number = max(numbers(), default=0) + 1
+    code, _, err = run("eval")
+    assert (code, err) == (0, f"kept as evaluation {number} (polyseek serve shows it)\n")
+    with opening.open(photos / ".polyseek").store.writing():
+        code, out, err = run("eval", "--json")
+    assert (code, json.loads(out)["polyseek_run"]) == (0, 1)
+    assert err.startswith("this evaluation was not kept: ")
+    assert err.count("\n") == 1
+    assert numbers()[0] == number

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import socket
+import subprocess
 import sys
 from base64 import b64decode
 from contextlib import asynccontextmanager
@@ -16,6 +18,7 @@ from PIL import Image
 from served import MAIN, environment, free_port
 
 from polyseek.core.types import asset_id
+from polyseek.server.keys import KeyFile, Scope
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +69,9 @@ def test_a_model_searches_looks_and_finds_more(served, made):
         like = {"asset": hits[0]["asset"], "segment": hits[0]["segment"], "modalities": ["image"]}
         more = await session.call_tool("similar", {**like, "show_all": True})
         assert more.structured_content["hits"][0]["asset"] == hits[0]["asset"]
+        listed = await session.call_tool("search", {"filter": "width = 64", "limit": 2})
+        shown = [hit["metadata"]["path"] for hit in listed.structured_content["hits"]]
+        assert shown == ["blue.png", "green.png"]
         looked = await session.call_tool("get_asset", {"asset": hits[0]["asset"]})
         assert looked.structured_content["segments"][0]["metadata"]["width"] == 64
         assert len(pictures(looked)) == 1
@@ -85,7 +91,8 @@ def test_failures_and_wrong_questions(served, made):
         for tool, arguments, told in [
             ("search", {"query": "x", "filter": "colour >>"}, "filter"),
             ("search", {"query": "x", "collection": "other"}, "there are: photos"),
-            ("search", {"query": ""}, "query"),
+            ("search", {"query": ""}, "nothing to look for"),
+            ("search", {"without": "rain", "filter": "width > 3"}, "needs a 'query'"),
             ("get_asset", {"asset": "0" * 32}, "no asset"),
             ("get_asset", {"asset": "../../etc/passwd"}, "asset"),
         ]:
@@ -105,31 +112,92 @@ def test_a_path_is_a_text(served, made):
     run(served, work)
 
 
+@asynccontextmanager
+async def over_http(*words):
+    """A server over HTTP, by its port."""
+    port = free_port()
+    command = [sys.executable, "-c", MAIN, "mcp", "--http", "--port", str(port), *map(str, words)]
+    async with await anyio.open_process(command, env=environment()) as process:
+        try:
+            await _until_up(port)
+            yield port
+        finally:
+            process.terminate()
+
+
+@asynccontextmanager
+async def session_at(port, key=None):
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with (
+        httpx.AsyncClient(headers=headers, timeout=60) as client,
+        streamable_http_client(f"http://127.0.0.1:{port}/mcp", http_client=client) as streams,
+        ClientSession(*streams[:2]) as session,
+    ):
+        await session.initialize()
+        yield session
+
+
 def test_streamable_http_tells_no_folder(served, made):
     async def main():
-        port = free_port()
-        words = ["mcp", "--http", "--port", str(port), "-c", str(served)]
-        command = [sys.executable, "-c", MAIN, *words]
-        async with await anyio.open_process(command, env=environment()) as process:
-            try:
-                await _until_up(port)
-                async with (
-                    streamable_http_client(f"http://127.0.0.1:{port}/mcp") as streams,
-                    ClientSession(*streams[:2]) as session,
-                ):
-                    await session.initialize()
-                    found = await session.call_tool("search", {"query": "red", "show_all": True})
+        async with over_http("-c", served) as port:
+            async with session_at(port) as session:
+                asked_for = {"query": "red", "show_all": True}
+                for _ in range(2):  # the processes that draw outlive a request
+                    found = await session.call_tool("search", asked_for)
                     assert found.structured_content["hits"]
-                    assert str(made) not in found.model_dump_json()
-                async with httpx.AsyncClient() as client:
-                    answer = await client.post(
-                        f"http://127.0.0.1:{port}/mcp", headers={"Host": "evil.example"}, json={}
-                    )
-                assert answer.status_code == 421
-            finally:
-                process.terminate()
+                    assert pictures(found)
+                assert str(made) not in found.model_dump_json()
+            async with httpx.AsyncClient() as client:
+                answer = await client.post(
+                    f"http://127.0.0.1:{port}/mcp", headers={"Host": "evil.example"}, json={}
+                )
+            assert answer.status_code == 421
 
     anyio.run(main)
+
+
+def test_with_keys_each_sees_its_own_collections(served, tmp_path):
+    keys = KeyFile(tmp_path / "keys.json")
+    everything = keys.add("all", scope=Scope.READ)
+    one = keys.add("one", scope=Scope.READ, collections=["photos"])
+
+    async def main():
+        words = ["-c", served, "-c", f"other={served}", "--keys", keys.path]
+        async with over_http(*words) as port:
+            async with httpx.AsyncClient() as client:
+                for headers in ({}, {"Authorization": "Bearer wrong"}):
+                    answer = await client.post(
+                        f"http://127.0.0.1:{port}/mcp", headers=headers, json={}
+                    )
+                    assert answer.status_code == 401
+                    assert answer.json()["code"] == "unauthorised"
+            for key, names in ((everything, ["other", "photos"]), (one, ["photos"])):
+                async with session_at(port, key) as session:
+                    listed = await session.call_tool("list_collections", {})
+                    found = listed.structured_content["collections"]
+                    assert [each["name"] for each in found] == names
+                    for name in ("photos", "other"):
+                        asked_for = {"query": "red", "collection": name}
+                        answer = await session.call_tool("search", asked_for)
+                        assert answer.is_error == (name not in names)
+
+    anyio.run(main)
+
+
+def test_what_others_reach_needs_keys(served, tmp_path):
+    def mcp(*words, **variables):
+        return subprocess.run(
+            [sys.executable, "-c", MAIN, "mcp", "--http", "-c", str(served), *map(str, words)],
+            capture_output=True, text=True, env=environment(**variables), timeout=120, check=False,
+        )  # fmt: skip
+
+    done = mcp("--host", "0.0.0.0", HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path))
+    assert (done.returncode, "polyseek keys add" in done.stderr) == (10, True)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = mcp("--port", taken.getsockname()[1])
+    assert (done.returncode, "in use" in done.stderr) == (10, True)
 
 
 async def _until_up(port):

@@ -88,6 +88,21 @@ def test_filters_are_made_of_fields(client):
     assert "passes these filters" in found.text
 
 
+def test_a_filter_alone_lists_what_passes(client):
+    page = client.get("/c/photos", params={"f:width:min": "64", "limit": "2"})
+    assert "blue.png" in page.text
+    assert "note.txt" not in page.text
+    assert '<span class="what" title="red.png">' not in page.text
+    assert "Show more" in page.text
+    assert "similar" not in page.text
+    assert "by path" in page.text
+    part = client.post("/c/photos", data={"modality": "text"}, headers=FRAGMENT)
+    assert part.headers["hx-push-url"] == "/c/photos?modality=text"
+    assert "2 listed." in part.text
+    nothing = client.get("/c/photos", params={"f:width:min": "65"}).text
+    assert "passes these filters" in nothing
+
+
 def test_an_asset_in_full(client, made):
     page = client.get(f"/c/photos/assets/{key(made, 'red.png')}")
     assert "<dt>width</dt><dd>64</dd>" in page.text

@@ -41,6 +41,7 @@ def test_the_same_search_as_a_local_collection(live, local, made):
     for query, options in [
         ("a red car", {}),
         ("text:red.png", {"limit": 2}),
+        (None, {"filter": "width = 64"}),
         ("red", {"modalities": ["image"], "filter": "width > 10", "group": "segment"}),
         (Image.new("RGB", (20, 20), "blue"), {"limit": 1}),
         (polyseek.query("red", minus="green", weights=[2]), {"modalities": ["image"]}),

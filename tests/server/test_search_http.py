@@ -221,3 +221,20 @@ def test_no_query_in_the_log(client, caplog):
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("polyseek")]
     assert any("/v1/collections/photos/search" in line for line in ours)
     assert not any("secretword" in line for line in ours)
+
+
+def test_a_filter_alone_lists_by_path(client):
+    def listed(**asked):
+        answer = client.post(SEARCH, json=asked).json()
+        return [hit["metadata"]["path"] for hit in answer["hits"]], answer
+
+    names, answer = listed(filter="width = 64")
+    assert names == ["blue.png", "green.png", "red.png"]
+    assert not answer["no_match"]
+    assert answer["hits"][0]["probability"] is None
+    assert client.get(answer["hits"][0]["links"]["preview"]).status_code == 200
+    assert listed(filter="width = 64", limit=1, offset=1)[0] == ["green.png"]
+    assert listed(modalities=["text"])[0] == ["note.txt", "page.html"]
+    assert listed(filter="width > 64")[1]["no_match"]
+    problem(client.post(SEARCH, json={"filter": "colour = 1"}), 400, "invalid-filter")
+    problem(client.post(SEARCH, json={}), 400, "invalid-query")

@@ -99,7 +99,7 @@ def _step(told: Mapping[str, Any]) -> PlanStep:
     """Without the calibration's numbers, which are the server's own business."""
     return PlanStep(
         modality=Modality(told["modality"]),
-        space=Space(told["space"]),
+        space=None if told["space"] is None else Space(told["space"]),
         tier=told["tier"],
         rows=told["rows"],
         recall=told["recall"],

@@ -311,7 +311,8 @@ class Collection(Learning):
                 it names an existing file, contains a slash or ends like a media file;
                 ``text:...`` forces text, and ``id:...`` is what is like an asset of the
                 collection. `polyseek.query` makes one of several terms. None for nothing but a
-                vector, or more like the examples.
+                vector, or more like the examples; with a filter or modalities alone, all that
+                passes is listed, by path.
             vector: ``(dim,)`` numbers in the shared space; with a text, its words count too.
             sparse: A sparse vector that is looked for too: `SparseVector`, or weights by index.
             limit: Number of hits (10).

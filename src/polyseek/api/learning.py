@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from polyseek.api import versions
 from polyseek.api.adapting import AdapterVersions, Shelf
 from polyseek.api.composing import read_file
+from polyseek.api.evaluations import Evaluations
 from polyseek.api.options import mode_of
 from polyseek.api.retrievers import SavedRetrievers
 from polyseek.api.searching import Searcher
@@ -207,6 +208,11 @@ class Learning:
                 mode=None if mode is None else mode_of(mode),
                 progress=progress,
             )
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """The last ones that were kept: `keep` and `run`; the newest first."""
+        return Evaluations(self._store)
 
     def doctor(self, *, progress: ProgressCallback | None = None) -> Diagnosis:
         """Check the encoder, the stored vectors and what a search makes of them; changes nothing.

@@ -271,12 +271,14 @@ def _fill(
 def _carry(old: Store, shadow: Store) -> None:
     """Take over what the owner wrote; what was fitted to the old embeddings stays with them."""
     from polyseek.api.adapting import SHELF
+    from polyseek.api.evaluations import carry
     from polyseek.core.fusion import NOTE as FUSION
 
     written = {name: text for name, text in old.notes.items() if name not in (SHELF, FUSION)}
     with shadow.writing():
         for name, text in written.items():
             shadow.save_note(name, text)
+        carry(old, shadow)
 
 
 def _missing(

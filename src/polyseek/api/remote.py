@@ -89,7 +89,7 @@ class RemoteCollection:
 
     def search(
         self,
-        query: str | Path | ComposedQuery | Any,
+        query: str | Path | ComposedQuery | Any | None = None,
         *,
         limit: int = 10,
         modalities: Sequence[str] = (),
@@ -109,6 +109,7 @@ class RemoteCollection:
         """
         asked = _Request()
         terms = query.terms if isinstance(query, ComposedQuery) else [(query, 1.0)]
+        terms = terms if query is not None else []
         body = {
             "terms": [{**asked.term(term), "weight": weight} for term, weight in terms],
             "any": query.any if isinstance(query, ComposedQuery) else False,

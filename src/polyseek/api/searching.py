@@ -69,6 +69,7 @@ class Searcher:
         **given: Any,
     ) -> Results:
         """See `polyseek.Collection.search`."""
+        from polyseek.search.browse import browse
         from polyseek.search.feedback import with_feedback
         from polyseek.search.pipeline import search
 
@@ -78,6 +79,8 @@ class Searcher:
         asked = ask(
             query, self._store, vector=vector, sparse=sparse, offline=self._settings.offline
         )
+        if asked is None and not like and not unlike and (filter or options.modalities):
+            return browse(self._store, options, preview=self._preview)
         names = [[_example(one) for one in examples] for examples in (like, unlike)]
         return search(
             with_feedback(asked, self._store, like=names[0], unlike=names[1]),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from polyseek.cli import exits
 from polyseek.cli.options import CollectionOption, print_json
-from polyseek.core.errors import ConfigError
+from polyseek.core.errors import ConfigError, StoreError
 
 WORST = 3
 SHORT = 60
@@ -89,6 +89,7 @@ def evaluate(
     compared = difference(base, run) if base else None
     if html:
         _write(html, run, compared)
+    _keep(opened, run)
     if as_json:
         extra = {"comparison": compared.to_dict()} if compared else {}
         print_json({**run.to_dict(), **extra}, indent=1)
@@ -99,6 +100,16 @@ def evaluate(
         if html:
             typer.echo(f"report: {html}")
     return exits.OK if gate is None or compared is None or compared.passed else exits.REGRESSION
+
+
+def _keep(opened: Any, run: Any) -> None:
+    """So that the server's page shows it; a collection that cannot be written is measured, too."""
+    try:
+        kept = opened.evaluations.keep(run)
+    except StoreError as error:
+        typer.echo(f"this evaluation was not kept: {error}", err=True)
+    else:
+        typer.echo(f"kept as evaluation {kept.number} (polyseek serve shows it)", err=True)
 
 
 def _write(path: Path, run: Any, compared: Any) -> None:

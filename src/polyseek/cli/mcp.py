@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from polyseek.cli.serve import named_collections
-from polyseek.core.errors import ConfigError, MissingExtraError
+from polyseek.cli.serve import named_collections, settings_of
+from polyseek.core.errors import MissingExtraError
 
 
 def mcp(
@@ -23,12 +23,24 @@ def mcp(
         ),
     ] = None,
     http: Annotated[
-        bool,
-        typer.Option("--http", help="Streamable HTTP on this machine, instead of standard input."),
+        bool, typer.Option("--http", help="Streamable HTTP, instead of standard input.")
     ] = False,
+    host: Annotated[
+        str, typer.Option(help="Address of --http; one that others reach needs API keys.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Port of --http; the path is /mcp.")
+        int, typer.Option(min=0, max=65535, help="Port of --http; the path is /mcp.")
     ] = 8001,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Ask for API keys, also on this machine (polyseek keys)."
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Answer to this host name, too; repeatable."),
+    ] = None,
 ) -> None:
     """Serve collections to language models (Model Context Protocol): search, look, nothing else."""
     try:
@@ -41,20 +53,13 @@ def mcp(
     named = named_collections(collections or [])
     for location in named.values():
         api.open(location, create=False, resident=False)
-    server = create_server(named, show_files=not http)
     if not http:
-        server.run("stdio")
+        create_server(named, show_files=True).run("stdio")
         return
-    _require_free(port)
-    address = f"http://127.0.0.1:{port}/mcp"
-    typer.echo(f"serving {', '.join(named)} at {address} (Ctrl-C stops)", err=True)
-    server.run("streamable-http", host="127.0.0.1", port=port)
+    try:
+        import fastapi  # noqa: F401 - stands for all of the extra
+    except ModuleNotFoundError:
+        raise MissingExtraError("MCP over HTTP", "server") from None
+    from polyseek.server.mcp_http import run
 
-
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ConfigError(f"--port {port} is in use; give another") from error
+    run(settings_of(named, host=host, port=port, keys=keys, allow_host=allow_host))

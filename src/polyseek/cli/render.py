@@ -56,15 +56,16 @@ def results(found: Results, *, explain: bool) -> None:
     pictures = console.is_terminal and console.color_system == "truecolor"
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("#", justify="right")
-    table.add_column(
-        "p" if any(h.probability is not None for h in found) else "score", justify="right"
-    )
+    if not found.browsed:
+        rated = any(h.probability is not None for h in found)
+        table.add_column("p" if rated else "score", justify="right")
     table.add_column("modality")
     if pictures:
         table.add_column("", width=THUMBNAIL_COLUMNS)
     table.add_column("where", overflow="fold", ratio=1)
     for hit in found:
-        cells: list[str | Text] = [str(hit.rank), hit.figure(), hit.modality]
+        figure = [] if found.browsed else [hit.figure()]
+        cells: list[str | Text] = [str(hit.rank), *figure, hit.modality]
         if pictures:
             cells.append(_thumbnail(found, hit))
         table.add_row(*cells, _where(hit))
@@ -218,6 +219,10 @@ def _scale(calibration: Calibration | None) -> str:
 
 def _explain(console: Console, found: Results) -> None:
     for step in found.plan:
+        if step.space is None:
+            listed = f"{step.modality}: {step.rows:,} segments pass, {step.elapsed_ms:.1f} ms"
+            console.print(listed, style="dim")
+            continue
         recall = "never measured" if step.recall is None else f"{step.recall:.3f}"
         console.print(
             f"{step.modality}: {step.rows:,} segments in the {step.space} space, {step.tier}, "
@@ -226,7 +231,7 @@ def _explain(console: Console, found: Results) -> None:
             f"{'' if step.sparse is None else f'; {step.sparse:,} by sparse vector'}",
             style="dim",
         )
-    for hit in found:
+    for hit in () if found.browsed else found:
         for line in _account(hit):
             console.print(Text(line, style="dim"))
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in found.timings_ms.items())

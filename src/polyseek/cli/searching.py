@@ -18,7 +18,8 @@ def search(
         typer.Argument(
             metavar="TERM [+ TERM] [- TERM]...",
             help="A text, or a path or URL of a media file (text:... for text), or id:... for what "
-            "is like an asset; several are joined by + and -, and weighted like 2:dog.",
+            "is like an asset; several are joined by + and -, and weighted like 2:dog. Without "
+            "any, what passes --filter or --modality is listed by path.",
             show_default=False,
         ),
     ] = None,

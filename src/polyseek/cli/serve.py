@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from polyseek.core.errors import ConfigError, MissingExtraError
 from polyseek.core.objects import scheme_of
+
+if TYPE_CHECKING:
+    from polyseek.server.settings import ServerSettings
 
 
 def serve(
@@ -69,24 +72,48 @@ def serve(
         import fastapi  # noqa: F401 - stands for all of the extra
     except ModuleNotFoundError:
         raise MissingExtraError("the server", "server") from None
-    from polyseek.server.keys import default_path
     from polyseek.server.run import run
-    from polyseek.server.settings import MIB, ServerSettings, is_loopback
+    from polyseek.server.settings import MIB
 
-    alone = is_loopback(host)
-    settings = ServerSettings(
-        collections=named_collections(collections or []),
+    settings = settings_of(
+        named_collections(collections or []),
         host=host,
         port=port,
-        keys=(keys or (None if alone else default_path())),
+        keys=keys,
+        allow_host=allow_host,
+        rate=rate,
         roots=_folders(index_root or []),
-        hosts=allow_host or (),
         allow_urls=allow_urls,
         max_body_bytes=max_upload * MIB,
         body_timeout_s=body_timeout,
-        requests_per_minute=rate if rate is not None else 0 if alone else 3000,
     )
     run(settings, workers=workers)
+
+
+def settings_of(
+    named: dict[str, str],
+    *,
+    host: str,
+    port: int,
+    keys: Path | None,
+    allow_host: list[str] | None,
+    rate: int | None = None,
+    **more: Any,
+) -> ServerSettings:
+    """What a server is started with: others than this machine need keys, and have a rate."""
+    from polyseek.server.keys import default_path
+    from polyseek.server.settings import ServerSettings, is_loopback
+
+    alone = is_loopback(host)
+    return ServerSettings(
+        collections=named,
+        host=host,
+        port=port,
+        keys=keys or (None if alone else default_path()),
+        hosts=allow_host or (),
+        requests_per_minute=rate if rate is not None else 0 if alone else 3000,
+        **more,
+    )
 
 
 def named_collections(given: list[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from polyseek.core.columns import SegmentColumns, Version
-from polyseek.core.config import Settings
+from polyseek.core.config import Group, Settings
 from polyseek.core.errors import AssetError
 from polyseek.core.filters import FieldType, Filter
 from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
@@ -344,6 +344,19 @@ class StoreReader(Protocol):
 
         Their `sparse_score` is the product, their `score` the cosine with the request's vector.
         Raises as `search` does.
+        """
+        ...
+
+    def browse(
+        self, modality: Modality, condition: Filter | None, *, limit: int, group: Group
+    ) -> Candidates:
+        """Segments of a modality that pass, ordered by asset uri and by where in it they lie.
+
+        Of each item (see `item_of`) the first, or with `Group.SEGMENT` all of them, up to `limit`;
+        their score is 1, and `rows` is the number of all that pass.
+
+        Raises:
+            InvalidFilterError: As `search` does.
         """
         ...
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from polyseek.core.hits import Clip, Hit
+from polyseek.core.hits import Hit
 from polyseek.core.types import Modality
 from polyseek.evaluate.charts import svg
 from polyseek.evaluate.compare import Comparison
@@ -16,7 +16,16 @@ from polyseek.evaluate.runs import MEDIAN, Measured, Run
 from polyseek.evaluate.runs import Figure as Estimate
 from polyseek.evaluate.subject import name_of
 
-Preview: TypeAlias = "Callable[[Hit], Clip | None]"
+
+class Element(Protocol):
+    """Something to look at or listen to, such as a `core.hits.Clip`."""
+
+    def html(self) -> str:
+        """The element."""
+        ...
+
+
+Preview: TypeAlias = "Callable[[Hit], Element | None]"
 
 WORST = 10
 MAX_CHARS = 200

@@ -205,24 +205,32 @@ def read_run(path: Path, option: str) -> Run:
         ConfigError: It cannot be read, or is none of ours; names the option.
     """
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return Run(
-            location=read["location"],
-            encoder=read["encoder"],
-            notes=read["notes"],
-            elapsed_s=read["elapsed_s"],
-            directions=[
-                Measured(
-                    **{name: one[name] for name in ("name", "source", "mode", "searched")},
-                    outcomes=[read_outcome(outcome) for outcome in one["outcomes"]],
-                )
-                for one in read["directions"]
-            ],
-        )
+        return run_of(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{option} {path}: is no run that 'polyseek eval --json > {path}' has saved: {error}"
         ) from error
+
+
+def run_of(read: Mapping[str, Any]) -> Run:
+    """The reverse of `Run.to_dict`.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is none of ours.
+    """
+    return Run(
+        location=read["location"],
+        encoder=read["encoder"],
+        notes=read["notes"],
+        elapsed_s=read["elapsed_s"],
+        directions=[
+            Measured(
+                **{name: one[name] for name in ("name", "source", "mode", "searched")},
+                outcomes=[read_outcome(outcome) for outcome in one["outcomes"]],
+            )
+            for one in read["directions"]
+        ],
+    )
 
 
 def _figures(outcomes: Sequence[Outcome]) -> dict[str, Figure]:

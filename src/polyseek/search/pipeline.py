@@ -80,7 +80,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
     """
     stages, trace = options.retriever, Trace()
     counts = store.counts()
-    targets = _targets(options, query, counts)
+    searched = targets(options, counts, query.modality)
     condition = check(parse(options.filter), store.fields()) if options.filter else None
     whole = query if isinstance(query, Composition) else Composition(terms=[Term(query=query)])
     words = read_all_words(whole, condition, options.mode, sparse)
@@ -104,7 +104,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         preview=preview,
     )  # fmt: skip
     rankings: list[Ranking] = []
-    for target in targets:
+    for target in searched:
         if partial and rankings:
             partial(_listed(empty, merge(rankings, options), rankings, options))
         found = rank(store, asked, target=target, options=options, calibrator=calibrator)
@@ -181,10 +181,8 @@ def coverage(counts: AssetCounts) -> Coverage:
     )
 
 
-def _targets(
-    options: SearchOptions,
-    query: Query | Composition,
-    counts: AssetCounts,
+def targets(
+    options: SearchOptions, counts: AssetCounts, asked: Modality | None = None
 ) -> Sequence[Modality]:
     """Modalities to search; the query's own comes last, so that ties favour crossing over."""
     if options.limit < 1:
@@ -194,4 +192,4 @@ def _targets(
         raise QueryError(f"the least probability must be between 0 and 1, got {least:g}")
     present = {m for (_, modalities), count in counts.items() if count for m in modalities}
     wanted: Iterable[Modality] = options.modalities or present
-    return sorted(set(wanted) & present, key=lambda m: (m == query.modality, _ORDER.index(m)))
+    return sorted(set(wanted) & present, key=lambda m: (m == asked, _ORDER.index(m)))

@@ -23,7 +23,7 @@ class PlanStep:
 
     Attributes:
         modality: The segments searched.
-        space: Which of their embeddings was compared.
+        space: Which of their embeddings was compared; None where nothing was.
         tier: What answered, e.g. ``memory-exact`` or ``lance-ann``.
         rows: Segments that were eligible after the filter.
         recall: Recall of the tier against exact search; 1.0 when exact, None if never measured.
@@ -35,7 +35,7 @@ class PlanStep:
     """
 
     modality: Modality
-    space: Space
+    space: Space | None
     tier: str
     rows: int
     recall: float | None
@@ -74,6 +74,11 @@ class Results(Sequence[Hit]):
     retriever: str = "default"
     preview: Preview | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def browsed(self) -> bool:
+        """Whether nothing was looked for, and what passes the filter is listed by path."""
+        return bool(self.plan) and all(step.space is None for step in self.plan)
+
     def __len__(self) -> int:
         return len(self.hits)
 
@@ -111,7 +116,7 @@ class Results(Sequence[Hit]):
 
     def __str__(self) -> str:
         found = "nothing found" if self.no_match else f"{len(self.hits)} hits"
-        lines = [f"{found} for {self.query!r}"]
+        lines = [f"{found} for {self.query!r}" if self.query else found]
         for hit in self.hits:
             words = f"  {' '.join((hit.text or '').split())[:60]}" if hit.text else ""
             lines.append(f"{hit.rank:>3}  {hit.figure()}  {hit.modality:<5}  {hit.uri}{words}")
@@ -205,7 +210,7 @@ def _span_dict(span: Span | None) -> dict[str, Any] | None:
 def _step_dict(step: PlanStep) -> dict[str, Any]:
     return {
         "modality": str(step.modality),
-        "space": str(step.space),
+        "space": None if step.space is None else str(step.space),
         "tier": step.tier,
         "rows": step.rows,
         "words": step.words,

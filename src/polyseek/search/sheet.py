@@ -46,7 +46,8 @@ def page(results: Results) -> str:
 def fragment(results: Results) -> str:
     """A `div` with the hits as a grid of cards."""
     cards = "".join(
-        _card(hit, results.preview(hit) if results.preview else None) for hit in results
+        _card(hit, results.preview(hit) if results.preview else None, rated=not results.browsed)
+        for hit in results
     )
     c = results.coverage
     found = "nothing found" if results.no_match else f"{len(results)} hits"
@@ -58,7 +59,7 @@ def fragment(results: Results) -> str:
     )
 
 
-def _card(hit: Hit, clip: Clip | None) -> str:
+def _card(hit: Hit, clip: Clip | None, *, rated: bool) -> str:
     scheme, path = _parts(hit.uri)
     name = _escape(unquote(path).rsplit("/", 1)[-1] or hit.uri)
     link = f'<a href="{_escape(hit.uri)}">{name}</a>' if scheme in _LINKED else name
@@ -67,9 +68,10 @@ def _card(hit: Hit, clip: Clip | None) -> str:
     where = f"<br><small>{_escape(', '.join(places))}</small>" if places else ""
     same = len(hit.duplicates)
     where += f"<br><small>+{same} nearly the same</small>" if same else ""
+    figure = f" &middot; {hit.figure().strip()}" if rated else ""
     return (
         f"<li>{_body(hit, clip, name)}{_curve(hit)}<p>{hit.rank}. {link}{where}<br>"
-        f"<small>{_escape(hit.modality)} &middot; {hit.figure().strip()}</small></p></li>"
+        f"<small>{_escape(hit.modality)}{figure}</small></p></li>"
     )
 
 

@@ -13,7 +13,17 @@ from fastapi.staticfiles import StaticFiles
 
 from polyseek import __version__
 from polyseek.core.config import Settings
-from polyseek.server import assets, browse, health, index, page, problems, search, security
+from polyseek.server import (
+    assets,
+    browse,
+    evaluations,
+    health,
+    index,
+    page,
+    problems,
+    search,
+    security,
+)
 from polyseek.server.guard import Guard
 from polyseek.server.schemas import Problem, SearchRequest
 from polyseek.server.security import Gatekeeper
@@ -68,7 +78,7 @@ def create_app(server: ServerSettings, settings: Settings | None = None) -> Fast
     gatekeeper = Gatekeeper(server)
     app.state.polyseek, app.state.gatekeeper = state, gatekeeper
     problems.install(app)
-    for module in (health, security, browse, search, assets, index, page):
+    for module in (health, security, browse, search, assets, evaluations, index, page):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=page.STATIC), name="static")
     app.add_middleware(Guard, server=server, metrics=state.metrics, gatekeeper=gatekeeper)

@@ -20,7 +20,7 @@ class Links:
 
     def __init__(self, collection: str, *, show_files: bool) -> None:
         self._root = f"/v1/collections/{quote(collection, safe='')}/assets/"
-        self._show_files = show_files
+        self.show_files = show_files
 
     def asset(self, id_: str) -> str:
         """Of an asset's description."""
@@ -36,7 +36,7 @@ class Links:
 
     def uri(self, uri: str) -> str:
         """What is told of an asset's uri."""
-        if self._show_files or not uri.startswith("file:"):
+        if self.show_files or not uri.startswith("file:"):
             return uri
         return self.media(asset_id(uri))
 

@@ -12,6 +12,7 @@ import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Annotated, Any, Literal, ParamSpec
 
@@ -63,6 +64,10 @@ Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 NoId = Annotated[str, Field(pattern="^([0-9a-f]{32})?$")]
 
 
+READS: ContextVar[Callable[[str], bool]] = ContextVar("READS", default=lambda _: True)
+"""Whether who asks may see a collection."""
+
+
 class Shelf:
     """The collections that are served, opened at their first use. Safe to share between threads.
 
@@ -81,8 +86,8 @@ class Shelf:
 
     @property
     def names(self) -> list[str]:
-        """Of the collections."""
-        return sorted(self._locations)
+        """Of the collections that who asks may see."""
+        return sorted(filter(READS.get(), self._locations))
 
     def get(self, name: str) -> api.Collection:
         """A collection; the only one when none is named.
@@ -90,10 +95,12 @@ class Shelf:
         Raises:
             QueryError: There is none of that name.
         """
-        if not name and len(self._locations) == 1:
-            name = self.names[0]
-        if name not in self._locations:
-            raise errors.QueryError(f"no collection '{name}'; there are: {', '.join(self.names)}")
+        names = self.names
+        if not name and len(names) == 1:
+            name = names[0]
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise errors.QueryError(f"no collection '{name}'; there are: {known}")
         with self._lock:
             if name not in self._open:
                 self._open[name] = api.open(self._locations[name], create=False)
@@ -151,7 +158,10 @@ def create_server(locations: Mapping[str, str], *, show_files: bool) -> MCPServe
 def _search_tools(shelf: Shelf) -> Sequence[Callable[..., CallToolResult]]:
     def search(
         *,
-        query: Annotated[str, Field(min_length=1, max_length=20_000, description="In words.")],
+        query: Annotated[
+            str,
+            Field(max_length=20_000, description="In words. Empty lists what passes the filter."),
+        ] = "",
         collection: Name = "",
         without: Annotated[str, Field(max_length=20_000, description="What is not wanted.")] = "",
         modalities: Modalities = [],  # noqa: B006 - its schema shows it; it is never changed
@@ -160,9 +170,14 @@ def _search_tools(shelf: Shelf) -> Sequence[Callable[..., CallToolResult]]:
         show_all: ShowAll = False,
         pictures: Pictures = True,
     ) -> CallToolResult:
-        """Find pictures, sounds, moments of videos and passages of texts for a description."""
-        wanted: Any = TEXT_PREFIX + query
+        """Find pictures, sounds, moments of videos and passages of texts for a description.
+
+        Without one, list what passes a filter, by path.
+        """
+        wanted: Any = TEXT_PREFIX + query if query.strip() else None
         if without.strip():
+            if wanted is None:
+                raise errors.QueryError("'without' needs a 'query' that it is taken from")
             wanted = api.query(wanted, minus=TEXT_PREFIX + without)
         found = shelf.get(collection).search(
             wanted, limit=limit, modalities=modalities, filter=filter or None, show_all=show_all

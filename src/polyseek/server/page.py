@@ -1,9 +1,9 @@
-"""The page: search, an asset, the collection's state, its doctor's report, and signing in."""
+"""The page: search, an asset, the collection's state, reports on it, and signing in."""
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,13 +14,18 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
 from polyseek import api
+from polyseek.core.reports import Progress
 from polyseek.core.types import Modality
 from polyseek.evaluate.charts import svg
+from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.evaluate.report import TITLES
 from polyseek.search.results import hit_dict
 from polyseek.server.bodies import MAX_FIELDS, MAX_FILES, save
+from polyseek.server.evaluations import told
+from polyseek.server.keys import Scope
 from polyseek.server.links import Links
 from polyseek.server.page_query import PAGE_SIZE, Asked, read_fields
+from polyseek.server.page_report import measurement
 from polyseek.server.page_shell import STATIC, PageRoute, is_fragment, render
 from polyseek.server.page_view import browsed, by_name, card_of, failure, page_path, stems
 from polyseek.server.problems import ProblemError
@@ -34,8 +39,6 @@ __all__ = ["STATIC", "router"]
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 MAX_FAILURES = 500
-_EXAMINING = asyncio.Lock()
-"""One doctor at a time: it reads all of a collection."""
 
 
 @router.get("/")
@@ -106,28 +109,42 @@ async def status(name: str, state: StateDep, access: Reader) -> Response:
 
 @router.get("/c/{name}/report")
 async def report(name: str, state: StateDep, access: Reader) -> Response:
-    """The report's page, before it was asked for."""
-    state.location(name)
-    return render(
-        "report.html", name=name, others=_others(state, access, name), found=None, charts={}
-    )
+    """How good it is, as far as anybody has measured, and where to ask for the doctor."""
+    values = await _measured(state, access, name)
+    return render("report.html", found=None, charts={}, **values)
 
 
 @router.post("/c/{name}/report")
 async def examine(name: str, request: Request, state: StateDep, access: Admin) -> Response:
-    """The doctor's report."""
-    async with _EXAMINING:
-        found = await asyncio.to_thread(state.with_collection, name, lambda c: c.doctor())
-    part = "diagnosis.html" if is_fragment(request) else "report.html"
-    charts = {check.name: [svg(chart) for chart in check.charts] for check in found}
-    return render(
-        part,
-        name=name,
-        others=_others(state, access, name),
-        found=found,
-        charts=charts,
-        titles=TITLES,
-    )
+    """The doctor's report: one at a time, for it reads all of a collection, and only so long."""
+    over = threading.Event()
+
+    def go_on(_: Progress) -> None:
+        if over.is_set():
+            raise TimeoutError
+
+    def diagnose(opened: api.Collection) -> Diagnosis:
+        return opened.doctor(progress=go_on)
+
+    try:
+        found = await state.examining.run(lambda: state.with_collection(name, diagnose))
+    except TimeoutError as error:
+        raise ProblemError(
+            504,
+            "timeout",
+            f"the doctor was not done after {state.server.doctor_timeout_s:g} s; run 'polyseek "
+            "doctor' beside the collection",
+        ) from error
+    finally:
+        over.set()  # also when nobody waits any more: it stops before the next check
+    values: dict[str, Any] = {
+        "found": found,
+        "charts": {check.name: [svg(chart) for chart in check.charts] for check in found},
+        "titles": TITLES,
+    }
+    if is_fragment(request):
+        return render("diagnosis.html", **values)
+    return render("report.html", **values, **await _measured(state, access, name))
 
 
 @router.get("/login")
@@ -154,6 +171,17 @@ async def begin(request: Request) -> Response:
         secure=request.url.scheme == "https",
     )
     return response
+
+
+async def _measured(state: State, access: Access, name: str) -> dict[str, Any]:
+    """What the report's page shows besides the doctor's report."""
+    kept = await state.use(name, lambda opened: told(opened, state.links(name)))
+    return {
+        "name": name,
+        "others": _others(state, access, name),
+        "measured": [measurement(one) for one in kept],
+        "full": access.scope.includes(Scope.ADMIN),
+    }
 
 
 @asynccontextmanager
@@ -198,13 +226,15 @@ def _found(
         "modalities": opened.modalities(),
         "fields": _fields(opened) if asked.conditions or asked.condition else None,
         "found": None,
+        "browsed": True,
     }
-    if not asked.terms and not files:
+    if not asked.terms and not files and not asked.narrowed:
         hits = [hit_dict(hit) for hit in opened.assets.spread(PAGE_SIZE)]
         return {**values, "cards": browsed(hits, links)}
     answer = answer_of(state, name, opened, asked.request(list(files)), files=files)
     wanted = stems(asked.text)
-    return {**values, "found": answer, "cards": [card_of(hit, wanted) for hit in answer["hits"]]}
+    cards = [card_of(hit, wanted) for hit in answer["hits"]]
+    return {**values, "found": answer, "cards": cards, "browsed": not asked.terms and not files}
 
 
 def _fields(opened: api.Collection) -> list[Mapping[str, Any]]:

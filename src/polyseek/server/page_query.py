@@ -61,6 +61,11 @@ class Asked:
         """Whether anything is looked for."""
         return bool(self.text or self.like or self.unlike)
 
+    @property
+    def narrowed(self) -> bool:
+        """Whether only some of the collection is wanted."""
+        return bool(self.modalities or self.conditions or self.condition)
+
     def url(self, path: str) -> str:
         """The address of this search, for the history and for friends."""
         pairs = [("q", self.text)] if self.text else []

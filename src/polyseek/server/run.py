@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +14,19 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from polyseek import api
 from polyseek.core.errors import ConfigError
 from polyseek.server.keys import KeyFile
+from polyseek.server.listening import (
+    BACKLOG,
+    MAX_CONNECTIONS,
+    Connection,
+    address_of,
+    bound,
+)
 from polyseek.server.metrics import MULTIPROCESS
 from polyseek.server.settings import VARIABLE, ServerSettings
 
@@ -28,8 +34,6 @@ _log = logging.getLogger(__name__)
 
 GRACE_S = 15
 """Requests in hand have so long when the server stops."""
-
-BACKLOG, MAX_CONNECTIONS = 1024, 1024
 
 
 def run(server: ServerSettings, *, workers: int = 1, log_level: str = "info") -> None:
@@ -45,40 +49,51 @@ def run(server: ServerSettings, *, workers: int = 1, log_level: str = "info") ->
             and there are no keys.
         StoreError: A collection is not there, or cannot be read.
     """
-    _require_keys(server)
+    require_keys(server)
     for location in server.collections.values():
         api.open(location, create=False, resident=False)
-    with _bound(server) as listening, _shared(server, workers) as settings:
+    with bound(server.host, server.port) as listening, _shared(server, workers) as settings:
         os.environ[VARIABLE] = settings.to_json()
-        config = uvicorn.Config(
-            "polyseek.server.app:from_environment",
-            factory=True,
-            workers=workers,
-            log_level="warning",
-            log_config=_logging(log_level),
-            access_log=False,  # its lines hold queries; `guard` writes better ones
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            backlog=BACKLOG,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=GRACE_S,
+        config = config_of(
+            "polyseek.server.app:from_environment", factory=True, workers=workers, level=log_level
         )
-        _log.info(
-            "serving %s at http://%s:%d (Ctrl-C stops)",
-            ", ".join(sorted(server.collections)),
-            f"[{server.host}]" if ":" in server.host else server.host,
-            listening.getsockname()[1],
-        )
-        with _stopping():
+        announce(server, address_of(listening))
+        with stopping():
             if workers > 1:
                 Multiprocess(config, sockets=[listening]).run()
             else:
                 uvicorn.Server(config).run(sockets=[listening])
 
 
+def config_of(
+    app: ASGIApp | str, *, factory: bool = False, workers: int = 1, level: str = "info"
+) -> uvicorn.Config:
+    """How uvicorn serves an application, or one that a function of that name makes."""
+    return uvicorn.Config(
+        app,
+        factory=factory,
+        workers=workers,
+        http=Connection,
+        log_level="warning",
+        log_config=_logging(level),
+        access_log=False,  # its lines hold queries; `guard` writes better ones
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        backlog=BACKLOG,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def announce(server: ServerSettings, address: str) -> None:
+    """Say where it is."""
+    names = ", ".join(sorted(server.collections))
+    _log.info("serving %s at %s (Ctrl-C stops)", names, address)
+
+
 @contextmanager
-def _stopping() -> Iterator[None]:
+def stopping() -> Iterator[None]:
     """Uvicorn raises the signal that stopped it once more: here is its end."""
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -93,7 +108,12 @@ def _stopping() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _require_keys(server: ServerSettings) -> None:
+def require_keys(server: ServerSettings) -> None:
+    """Nobody else reaches a server without keys.
+
+    Raises:
+        ConfigError: Others would.
+    """
     if server.keys is None and server.exposed:
         raise ConfigError(f"--host {server.host} can be reached by others, so it needs --keys")
     if server.keys is not None and not KeyFile(server.keys).keys():
@@ -101,26 +121,6 @@ def _require_keys(server: ServerSettings) -> None:
             f"--host {server.host}: {server.keys} has no API keys, and without keys the server "
             "only answers this machine; make one with 'polyseek keys add NAME'"
         )
-
-
-@contextmanager
-def _bound(server: ServerSettings) -> Iterator[socket.socket]:
-    """The listening socket: bound before anything is loaded, so that a wrong port shows at once."""
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    # asyncio only sends without delay (TCP_NODELAY) through sockets that say they are TCP: 40 ms.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((server.host, server.port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise ConfigError(
-                    f"--port {server.port} is in use; give another, or 0 for a free one"
-                ) from error
-            reason = error.strerror or str(error)
-            raise ConfigError(f"--host {server.host}: cannot be bound to: {reason}") from error
-        listening.set_inheritable(True)
-        yield listening
 
 
 @contextmanager

@@ -121,7 +121,11 @@ class SearchRequest(Strict):
 
     terms: Annotated[
         list[SearchTerm],
-        Field(max_length=MAX_TERMS, description="What is looked for, and what is not wanted."),
+        Field(
+            max_length=MAX_TERMS,
+            description="What is looked for, and what is not wanted. With none of them and a "
+            "filter or modalities, what passes is listed by path.",
+        ),
     ] = []
     any: Annotated[bool, Field(description="One of the terms is enough.")] = False
     modalities: Annotated[list[Modality], Field(description="Empty for all.")] = []
@@ -320,6 +324,27 @@ class FieldsOut(BaseModel):
     """Metadata fields that filters may name."""
 
     fields: list[FieldOut]
+
+
+class EvaluationOut(BaseModel):
+    """What `polyseek eval` measured."""
+
+    number: int
+    time: str
+    encoder: str
+    directions: Annotated[
+        list[dict[str, Any]], Field(description="Figures of each, between 0 and 1 but for ranks.")
+    ]
+    notes: list[str]
+    comparison: Annotated[
+        dict[str, Any] | None, Field(description="With the evaluation before it.")
+    ]
+
+
+class EvaluationsOut(BaseModel):
+    """A collection's last evaluations, the newest first."""
+
+    evaluations: list[EvaluationOut]
 
 
 class SegmentOut(BaseModel):

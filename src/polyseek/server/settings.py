@@ -33,6 +33,7 @@ class ServerSettings:
         max_body_bytes: Longest request body.
         body_timeout_s: Time in which a request's body must have come.
         request_timeout_s: Time in which a search must have been answered.
+        doctor_timeout_s: Time in which the page's doctor must be done.
         max_waiting: Requests that may wait for a thread; more are told to come again.
         threads: Requests that are worked on at once.
         requests_per_minute: Of one client; 0 for any number.
@@ -49,6 +50,7 @@ class ServerSettings:
     max_body_bytes: int = 64 * MIB
     body_timeout_s: float = 30.0
     request_timeout_s: float = 30.0
+    doctor_timeout_s: float = 120.0
     max_waiting: int = 64
     threads: int = field(default_factory=lambda: 2 * available_cores())
     requests_per_minute: int = 0

@@ -53,6 +53,9 @@ class State:
         self._previews = Previews(self.aside, self.metrics)
         self.uploads = Uploads(self.aside, max_bytes=server.max_body_bytes)
         self.gate = self._gate(threads=server.threads)
+        self.examining = Gate(
+            threads=1, max_waiting=0, timeout_s=server.doctor_timeout_s, metrics=self.metrics
+        )
         folder = server.jobs or Path(tempfile.mkdtemp(prefix="polyseek-jobs-"))
         self.jobs = Jobs(folder, server.roots)
         self.closing = self.ready = False
@@ -138,6 +141,7 @@ class State:
         self.jobs.close()
         self.gate.close()
         self._drawing.close()
+        self.examining.close()
         self.aside.close()
         for encoder in self._encoders.values():
             encoder.close()

@@ -36,18 +36,22 @@ class TermReader:
         self._collection, self._uploads = collection, uploads
         self._files, self._allow_urls = files, allow_urls
 
-    def read(self, request: schemas.SearchRequest) -> api.ComposedQuery | Query:
+    def read(self, request: schemas.SearchRequest) -> api.ComposedQuery | Query | None:
         """The query of a request; files that no term names are wanted, too.
 
+        None where there is nothing but a filter or modalities: what passes is listed.
+
         Raises:
-            QueryError: There is no term, or one cannot be read.
+            QueryError: There is nothing at all, or a term cannot be read.
             AssetError: A file cannot be decoded.
         """
         named = {term.file for term in request.terms if isinstance(term, schemas.FileTerm)}
         rest = [schemas.FileTerm(file=name) for name in self._files if name not in named]
         terms = [*request.terms, *rest]
+        if not terms and (request.filter or request.modalities):
+            return None
         if not terms:
-            raise QueryError("there is nothing to look for; give at least one term or file")
+            raise QueryError("there is nothing to look for; give a term, a file or a filter")
         read = [(self._one(term), term.weight) for term in terms]
         if len(read) == 1 and read[0][1] == 1:
             return read[0][0]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from polyseek.core.config import Group
 from polyseek.core.errors import (
     CollectionNotFoundError,
     DimensionError,
@@ -33,6 +34,7 @@ from polyseek.core.types import (
 )
 from polyseek.store import (
     inverted,
+    lance_browse,
     lance_index,
     lance_search,
     lance_text,
@@ -198,6 +200,17 @@ class LanceStore(WholeCollection, KeptBeside):
         """See `polyseek.core.protocols.StoreReader`."""
         on_disk = partial(lance_search.search_sparse, vector=vector)
         return self._answer(request, on_disk, partial(Resident.search_sparse, vector=vector))
+
+    def browse(
+        self, modality: Modality, condition: Filter | None, *, limit: int, group: Group
+    ) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        with self._reading():
+            checked = check(condition, self.fields()) if condition else None
+            table = self._table_of(modality)
+            if table is None:
+                return Candidates(hits=(), tier="empty", rows=0)
+            return lance_browse.browse(table, modality, checked, limit=limit, group=group)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from polyseek.core.config import Group
 from polyseek.core.errors import CollectionBusyError, DimensionError
-from polyseek.core.filters import FieldType, check
-from polyseek.core.hits import Candidates, Hit, HubCorrection, Retrieval, Terms
+from polyseek.core.filters import FieldType, Filter, check
+from polyseek.core.hits import Candidates, Hit, HubCorrection, Item, Retrieval, Terms
 from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
@@ -148,6 +150,21 @@ class MemoryStore:
         best = _numbered(found[: request.limit])
         return Candidates(hits=best, tier="memory-sparse", rows=len(rows))
 
+    def browse(
+        self, modality: Modality, condition: Filter | None, *, limit: int, group: Group
+    ) -> Candidates:
+        """See `polyseek.core.protocols.StoreReader`."""
+        request = Retrieval(vector=np.empty(0, np.float32), modality=modality, filter=condition)
+        rows = self._eligible(request)
+        rows.sort(key=lambda row: _place(row.segment))
+        hits = [self._hit(row, 1.0, request) for row in rows]
+        if group is Group.ASSET:
+            first: dict[Item, Hit] = {}
+            for hit in hits:
+                first.setdefault(hit.item, hit)
+            hits = list(first.values())
+        return Candidates(hits=_numbered(hits[:limit]), tier="memory-browse", rows=len(rows))
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """See `polyseek.core.protocols.StoreWriter`."""
@@ -273,6 +290,12 @@ class MemoryStore:
     @staticmethod
     def _vector(row: _Row, space: Space) -> Floats:
         return row.shared if space is Space.SHARED else row.tower
+
+
+def _place(segment: Segment) -> tuple[str, float, str]:
+    """In the order in which things are listed when nothing is looked for."""
+    start = segment.span.start if segment.span else -math.inf
+    return segment.asset_uri, start, segment.id
 
 
 def _numbered(hits: Sequence[Hit]) -> list[Hit]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
+from polyseek.core import filters
+from polyseek.core.config import Group
 from polyseek.core.errors import DimensionError, InvalidFilterError
 from polyseek.core.hits import Candidates
 from polyseek.core.protocols import Store
-from polyseek.core.types import Floats, Modality, Space
+from polyseek.core.types import Floats, Modality, Space, Span, SpanUnit
 from polyseek.testing.store.samples import (
     DIM,
     IMAGE,
@@ -22,6 +25,7 @@ from polyseek.testing.store.samples import (
     axis,
     look,
     only,
+    passages,
     put,
     row,
     unit,
@@ -31,6 +35,40 @@ from polyseek.testing.store.samples import (
 
 class SearchChecks:
     """Checks that need a `store` fixture."""
+
+    def test_what_passes_is_listed_by_uri_and_place(self, store: Store) -> None:
+        put(
+            store,
+            *passages("mem:/b", 30, 4),
+            row("mem:/a", metadata={"n": 1}),
+            row("mem:/c", span=Span(unit=SpanUnit.ROW, start=1, end=2), metadata={"n": 2}),
+            row("mem:/c", span=Span(unit=SpanUnit.ROW, start=0, end=1), metadata={"n": 1}),
+            row("mem:/picture", modality=IMAGE, metadata={"n": 1}),
+        )
+
+        def listed(where: str | None = None, **how: Any) -> tuple[list[tuple[str, Any]], int]:
+            condition = filters.parse(where) if where else None
+            asked = {"limit": 10, "group": Group.ASSET, **how}
+            found = store.browse(TEXT, condition, **asked)
+            assert [hit.rank for hit in found.hits] == list(range(1, len(found.hits) + 1))
+            assert {hit.score for hit in found.hits} <= {1.0}
+            return [(hit.uri, hit.span and hit.span.start) for hit in found.hits], found.rows
+
+        rows = [("mem:/c", 0), ("mem:/c", 1)]
+        everything = [("mem:/a", None), ("mem:/b", 4), ("mem:/b", 30), *rows]
+        assert listed(group=Group.SEGMENT) == (everything, 5)
+        assert listed() == ([*everything[:2], *rows], 5)
+        assert listed(limit=2) == (everything[:2], 5)
+        assert listed("n = 1") == ([("mem:/a", None), rows[0]], 2)
+        assert listed("n > 2") == ([], 0)
+        hit = store.browse(TEXT, filters.parse("n = 2"), limit=1, group=Group.ASSET).hits[0]
+        assert hit.metadata == {"n": 2}
+        with pytest.raises(InvalidFilterError, match="colour"):
+            listed("colour = 1")
+
+    def test_nothing_is_listed_where_there_is_nothing(self, store: Store) -> None:
+        put(store, row("mem:/a"))
+        assert not store.browse(IMAGE, None, limit=9, group=Group.ASSET).hits
 
     def test_an_empty_store_answers_with_nothing(self, store: Store) -> None:
         assert store.manifest == MANIFEST
