@@ -424,6 +424,11 @@ class LanceStore(WholeCollection, KeptBeside):
             self._tables[name] = self._database.open_table(name)
         return self._tables[name]
 
+    def _drop(self, name: str) -> None:
+        self._database.drop_table(name)
+        self._tables.pop(name, None)
+        self.place.dropped(name)
+
     def _table_of(self, modality: Modality) -> Any | None:
         name = layout.segments_table(modality)
         return self._table(name) if self._exists(name) else None

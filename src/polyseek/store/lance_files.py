@@ -78,6 +78,9 @@ class Folder:
     def wrote(self) -> None:
         """Nothing to do: the folder's time tells."""
 
+    def dropped(self, name: str) -> None:
+        """Nothing to do: the disk is asked every time."""
+
     def explain(self, error: Exception) -> str:
         """What went wrong, without Lance's places in its own source."""
         message = re.sub(r",? \S+\.rs:\d+:\d+", "", str(error))

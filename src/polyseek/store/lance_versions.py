@@ -167,8 +167,7 @@ def _go(store: LanceStore, version: Version) -> None:
         table = tables[name]
         if name not in version.tables:
             if not version.number:
-                store._database.drop_table(name)
-                store._tables.pop(name)
+                store._drop(name)
             elif table.count_rows():
                 table.delete("TRUE")  # it did not exist then
         elif int(table.version) != version.tables[name][0]:

@@ -48,6 +48,10 @@ class Place(Protocol):
         """Note that this process has committed something."""
         ...
 
+    def dropped(self, name: str) -> None:
+        """Note that this process has removed a table."""
+        ...
+
     def explain(self, error: Exception) -> str:
         """What an error of Lance means here."""
         ...
