@@ -35,6 +35,8 @@ class Bucket:
         location: ``s3://bucket/prefix``.
     """
 
+    distant = True
+
     def __init__(self, location: str) -> None:
         self.location = location
         self._url, key = split_url(location)

@@ -22,6 +22,8 @@ class Folder:
         location: A path.
     """
 
+    distant = False
+
     def __init__(self, location: str) -> None:
         self.location = location
         self._folder = Path(location).absolute()  # the working folder may change
