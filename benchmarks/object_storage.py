@@ -107,6 +107,7 @@ def searches() -> dict[str, Callable[[LanceStore], Any]]:
     return {
         "embeddings": lambda store: store.search(request),
         "words": lambda store: store.search_text(terms, request),
+        "both": lambda store: (store.search(request), store.search_text(terms, request)),
     }
 
 

@@ -39,6 +39,13 @@ def bucket():
     return f"s3://bucket-{next(_names)}"
 
 
+@pytest.fixture
+def made_bucket(s3, bucket):
+    """The same, made."""
+    put(f"{bucket}/there", b"")
+    return bucket
+
+
 def put(url, content):
     """Store an object, past everything that is under test."""
     import obstore

@@ -57,9 +57,12 @@ def folder(tmp_path):
     return made
 
 
-@pytest.fixture
-def collection(folder, tmp_path):
-    opened = polyseek.open(tmp_path / "c", encoder="fake")
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.s3)])
+def collection(request, folder, tmp_path):
+    where = tmp_path / "c"
+    if request.param == "bucket":
+        where = f"{request.getfixturevalue('made_bucket')}/c"
+    opened = polyseek.open(where, encoder="fake")
     opened.add(folder, workers=1)
     return opened
 
@@ -198,6 +201,15 @@ def test_dropping_gives_the_space_back_and_ends_the_way_back(collection):
     assert (
         sum(opening.plugins.load("store", "lance").open(collection.location).counts().values()) == 0
     )
+
+
+def test_what_was_built_and_never_answered_is_dropped_too(collection):
+    _, shadow = road.build(collection, "colour-blind")
+    name = road.generation_name(shadow.manifest)
+    assert road.drop(collection.location) == [name]
+    where = opening.generation_at(collection.location, name)
+    assert sum(opening.plugins.load("store", "lance").open(where).counts().values()) == 0
+    assert first(again(collection)) == "r.png"
 
 
 def test_the_encoder_that_answers_is_no_new_one(collection):

@@ -1,14 +1,17 @@
 """Versions of a collection: what makes one, looking back, going back, forgetting."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+import obstore
 import pytest
 
 import polyseek
 from polyseek.api import opening
 from polyseek.core.columns import Version
 from polyseek.core.errors import ConfigError
+from polyseek.core.objects import bucket_of, scheme_of, split_url
 from polyseek.store import lance_versions
 from polyseek.testing import FakeEncoder
 
@@ -23,10 +26,15 @@ def fake_encoder(monkeypatch):
     monkeypatch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
 
 
-@pytest.fixture(params=[True, False], ids=["memory", "disk"])
+@pytest.fixture(
+    params=["memory", "disk", pytest.param("bucket", marks=[pytest.mark.s3, pytest.mark.slow])]
+)
 def items(request, tmp_path):
     """Three versions: two rows, three rows and a field, one of them replaced."""
-    opened = polyseek.open_external(tmp_path / "c", dim=DIM, resident=request.param)
+    where = tmp_path / "c"
+    if request.param == "bucket":
+        where = f"{request.getfixturevalue('made_bucket')}/c"
+    opened = polyseek.open_external(where, dim=DIM, resident=request.param == "memory")
     opened.add_vectors(AXES[:2], ids=["a", "b"])
     opened.add_vectors(AXES[2:3], ids=["c"], metadata={"n": [1]})
     opened.add_vectors(AXES[3:4], ids=["a"])
@@ -40,6 +48,15 @@ def found(collection, axis=0):
 def state(collection):
     return (len(collection), found(collection), found(collection, 2), found(collection, 3),
             dict(collection.fields()))  # fmt: skip
+
+
+def data_files(collection):
+    """How many files hold the segments."""
+    folder = f"{collection.location}/segments_text.lance/data"
+    if not scheme_of(folder):
+        return len(list(Path(folder).iterdir()))
+    bucket, key = split_url(folder)
+    return sum(len(found) for found in obstore.list(bucket_of(bucket), key))
 
 
 def test_every_run_that_changes_something_is_a_version(items, tmp_path):
@@ -76,6 +93,8 @@ def test_a_time_is_the_last_version_before_it(items):
     assert found(items.at(between)) == ["a"]
     assert found(items.at(between.astimezone().replace(tzinfo=None).isoformat())) == ["a"]
     assert found(items.at(datetime.now(UTC) + timedelta(days=1)), 3) == ["a"]
+    shown = items.versions()[-1].to_dict()["time"]
+    assert found(items.at(shown), 3) == ["a"]
     with pytest.raises(ConfigError, match="no version 2001-01-01; the oldest"):
         items.at("2001-01-01")
     with pytest.raises(ConfigError, match="no version 9; it keeps 1 to 3"):
@@ -155,18 +174,30 @@ def test_few_are_kept_and_those_stay_whole(items, monkeypatch):
 def test_compacting_forgets_and_gives_space_back(items, tmp_path, monkeypatch):
     last = state(items)
     monkeypatch.setattr(lance_versions, "COMPACT_GRACE", timedelta(milliseconds=1))
-    data = tmp_path / "c" / "segments_text.lance" / "data"
-    before = len(list(data.iterdir()))
+    before = data_files(items)
     assert [v.number for v in items.compact(keep=2)] == [2, 3]
     assert found(items.at(2)) == ["a"]
     monkeypatch.setattr(lance_versions, "MARGIN", timedelta(0))
     assert [v.number for v in items.compact()] == [3]
     assert state(items) == state(items.at(3)) == last
-    assert len(list(data.iterdir())) == 1 < before
+    assert data_files(items) == 1 < before
     with pytest.raises(ConfigError, match="no version 2; it keeps 3 to 3"):
         items.rollback(2)
     with pytest.raises(ConfigError, match="expected 1 or more"):
         items.compact(keep=0)
+
+
+def test_an_import_that_fails_leaves_no_table_behind(items):
+    last = state(items)
+    broken = AXES[:2].copy()
+    broken[1, 0] = np.nan
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="not finite"):
+            items.add_vectors(broken, ids=["p", "q"], modality="image")
+        assert state(items) == last
+    assert [v.number for v in items.versions()] == [1, 2, 3]
+    items.add_vectors(AXES[5:6], ids=["p"], modality="image")
+    assert found(items, 5) == ["p"]
 
 
 def test_versions_are_plain_for_programs(items):

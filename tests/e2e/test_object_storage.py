@@ -32,16 +32,16 @@ def notes(proxy, bucket):
     return bucket
 
 
-def start(bucket, *, seconds_each=0.0, commit_every=4, before=""):
+def start(bucket, *words, seconds_each=0.0, commit_every=4, before=""):
     code = (
         f"import sys; from polyseek.ingest import pipeline; {before}"
         f"pipeline.COMMIT_SEGMENTS = {commit_every}; "
         f"import runpy; sys.argv[0] = 'polyseek'; runpy.run_path({str(DRIVER)!r}, "
         "run_name='__main__')"
     )
-    words = ["index", f"{bucket}/notes", "-c", f"{bucket}/c", "--workers", "1", "--json"]
+    words = words or ("index", f"{bucket}/notes", "--workers", "1")
     return subprocess.Popen(
-        [sys.executable, "-c", code, *words],
+        [sys.executable, "-c", code, *words, "-c", f"{bucket}/c", "--json"],
         env={**os.environ, "FAKE_ENCODER_SECONDS": str(seconds_each)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -54,8 +54,15 @@ def finish(process):
     return process.returncode, out, err
 
 
-def rows(bucket):
-    store = LanceStore.open(f"{bucket}/c")
+def told(bucket, *words):
+    """What a command says that succeeds."""
+    code, out, err = finish(start(bucket, *words))
+    assert code == exits.OK, err
+    return json.loads(out)
+
+
+def rows(bucket, below="c"):
+    store = LanceStore.open(f"{bucket}/{below}")
     records = list(store.records())
     segments = [s.asset_uri for b in store.fetch([r.uri for r in records]) for s in b.segments]
     return Counter(str(record.status) for record in records), segments
@@ -113,3 +120,58 @@ def test_two_processes_that_write_at_once_lose_and_double_nothing(notes):
     store = LanceStore.open(f"{notes}/c")
     texts = {s.text for b in store.fetch(segments) for s in b.segments}
     assert not [text for text in texts if "apples" in text]
+
+
+def test_versions_by_commands(notes):
+    told(notes)
+    put(f"{notes}/notes/new.txt", b"A note about seven pears.")
+    told(notes)
+    listed = told(notes, "versions")
+    assert [(v["version"], v["action"]) for v in listed] == [(1, "index"), (2, "index")]
+    pears = "search", "pears", "--text"
+    assert [hit["uri"] for hit in told(notes, *pears)["hits"]] == [f"{notes}/notes/new.txt"]
+    for at in ("1", listed[0]["time"]):
+        assert told(notes, *pears, "--at", at)["hits"] == []
+        assert told(notes, "status", "--at", at)["assets"]["indexed"] == FILES
+    assert told(notes, "rollback", "1")["version"] == 3
+    assert told(notes, "status")["assets"]["indexed"] == FILES
+    assert [v["version"] for v in told(notes, "compact", "--keep", "2")] == [2, 3]
+    assert told(notes, "status", "--at", "2")["assets"]["indexed"] == FILES + 1
+    assert told(notes)["added"] == 1
+
+
+def test_a_reindex_that_was_killed_goes_on_and_is_switched_and_undone(notes, proxy):
+    told(notes)
+    reached, dead, commits = threading.Event(), threading.Event(), itertools.count()
+
+    def hang(method, path):
+        shadow = "generations/other-" in path and "segments_text.lance/_versions/" in path
+        if method == "PUT" and shadow and next(commits) == 3:
+            reached.set()
+            dead.wait(120)
+            return 500, ""
+        return None
+
+    proxy.fail = hang
+    process = start(notes, "reindex", "--encoder", "other")
+    assert reached.wait(120)
+    assert told(notes, "status")["encoder"].startswith("fake@")
+    assert told(notes, "search", "apples")["hits"]  # the old index answers meanwhile
+    process.kill()
+    finish(process)
+    dead.set()
+    below = "c/generations/other-1"
+    statuses, segments = rows(notes, below)
+    assert 0 < statuses["indexed"] < FILES
+    assert len(segments) == len(set(segments))
+
+    report = told(notes, "reindex", "--encoder", "other", "--switch")
+    assert report["ingest"]["skipped"] >= statuses["indexed"]
+    assert report["assets"] == FILES
+    statuses, segments = rows(notes, below)
+    assert statuses == {"indexed": FILES}
+    assert sorted(segments) == [f"{notes}/notes/{i:03}.txt" for i in range(FILES)]
+    assert told(notes, "status")["encoder"].startswith("other@")
+    told(notes, "reindex", "--undo")
+    assert told(notes, "status")["encoder"].startswith("fake@")
+    assert told(notes, "reindex", "--drop") == {"dropped": ["other-1"]}

@@ -15,8 +15,9 @@ from polyseek.core.errors import (
     ConfigError,
     StoreError,
 )
+from polyseek.core.filters import Words
 from polyseek.core.objects import bucket_of, split_url
-from polyseek.store import lance_bucket, lease
+from polyseek.store import lance_bucket, lance_copies, lance_index, lease
 from polyseek.store.lance import LanceStore
 from polyseek.store.lease import Lease
 from polyseek.store.places import place_of
@@ -177,7 +178,7 @@ def test_a_resident_reader_costs_no_requests_between_its_looks(counted, monkeypa
     look(reader)
     assert ask(reader, "red").hits[0].uri == "mem:/b"
     first = len(proxy.requests)
-    assert first <= 20
+    assert first <= 26
     for _ in range(5):
         assert look(reader).rows == 3
         assert ask(reader, "red").hits[0].uri == "mem:/b"
@@ -190,8 +191,32 @@ def test_a_resident_reader_costs_no_requests_between_its_looks(counted, monkeypa
 
 def test_a_search_by_a_process_that_ends_takes_few_requests(counted):
     where, proxy = counted
-    look(LanceStore.open(where))
+    store = LanceStore.open(where)
+    look(store)
     assert len(proxy.requests) <= 16
+    assert ask(store, "red").hits[0].uri == "mem:/b"
+    assert len(proxy.requests) <= 26
+    store.place.wrote()
+    looked = len(proxy.requests)
+    assert [hit.uri for hit in look(store, limit=5).hits].count("mem:/b") == 1
+    assert ask(store, "car").hits[0].uri == "mem:/b"
+    assert len(proxy.requests) <= looked + 3
+
+
+def test_a_process_that_ends_reads_all_rows_only_where_that_is_less(counted, monkeypatch):
+    where, proxy = counted
+    one = Words("red")
+    store = LanceStore.open(where)
+    assert look(store, where=one, limit=2).tier == "memory-exact"  # a few rows are one read
+    monkeypatch.setattr(lance_copies, "READ_BYTES", 1)
+    store = LanceStore.open(where)
+    assert look(store, where=one, limit=2).tier == "lance-exact"
+    assert look(store).tier == "memory-exact"
+    proxy.requests.clear()
+    assert [hit.uri for hit in look(store, where=one, limit=2).hits] == ["mem:/b"]
+    assert proxy.requests == []
+    monkeypatch.setattr(lance_index, "ANN_ROWS", 3)
+    assert look(LanceStore.open(where)).tier == "lance-exact"
 
 
 def test_versions_are_asked_for_now_and_then():

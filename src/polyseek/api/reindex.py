@@ -21,6 +21,7 @@ from polyseek.api import versions
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import ConfigError, StoreError
 from polyseek.core.hits import Query
+from polyseek.core.objects import folders_in, scheme_of
 from polyseek.core.protocols import Store, SwitchingStore, VersionedStore
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.types import AssetRecord, AssetStatus, Manifest, Modality
@@ -214,9 +215,12 @@ def _own(location: str) -> Any:
 
 
 def _others(location: str, serving: str, history: Sequence[str]) -> list[str]:
-    """Generations that do not answer: those that did, and, where folders can be listed, all."""
-    folder = Path(location) / "generations"
-    lying = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    """Generations that do not answer: those that did, and those that were only built."""
+    below = f"{location}/generations"
+    if scheme_of(location):
+        lying = set(folders_in(below))
+    else:
+        lying = {path.name for path in Path(below).iterdir()} if Path(below).is_dir() else set()
     return sorted({*history, *lying} - {serving, ""})
 
 

@@ -44,7 +44,8 @@ def find(versions: Sequence[Version], wanted: VersionName, *, location: str) -> 
         found = [v for v in versions if v.number == int(wanted)]
     else:
         time = _time(wanted)
-        found = [v for v in versions if v.time <= time]
+        # As times are shown: a whole second means all of it.
+        found = [v for v in versions if _rounded(v.time, time) <= time]
         kept = f"the oldest it keeps is of {versions[0].time.isoformat(timespec='seconds')}"
     if not found:
         raise ConfigError(f"{location}: there is no version {wanted}; {kept}")
@@ -86,6 +87,10 @@ def compact(store: Store, keep: int, *, location: str) -> Sequence[Version]:
     with chosen.writing():
         chosen.compact(keep)
     return chosen.versions()
+
+
+def _rounded(time: datetime, like: datetime) -> datetime:
+    return time if like.microsecond else time.replace(microsecond=0)
 
 
 def _time(wanted: str | datetime) -> datetime:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from polyseek.core.errors import ConfigError
+from polyseek.core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
@@ -93,6 +93,23 @@ def web_of(origin: str, query: str) -> ObjectStore:
     url = f"{origin}?{query}" if query else origin
     options: Any = {**_TIMEOUTS, "allow_http": True}
     return HTTPStore.from_url(url, client_options=options, retry_config=_RETRY)
+
+
+def folders_in(url: str) -> list[str]:
+    """Names of the folders directly below a prefix; none where there is nothing.
+
+    Raises:
+        StoreError: The bucket cannot be listed.
+    """
+    import obstore
+    from obstore.exceptions import BaseError
+
+    bucket, prefix = split_url(url)
+    try:
+        listed = obstore.list_with_delimiter(bucket_of(bucket), prefix or None)
+    except (BaseError, OSError, ValueError) as error:
+        raise StoreError(f"{url}: {explain(url, error)}") from error
+    return [folder.strip("/").rpartition("/")[2] for folder in listed["common_prefixes"]]
 
 
 def storage_options(url: str) -> dict[str, str]:

@@ -140,7 +140,7 @@ def _retrieve(
             vector=vector, modality=target, space=space, limit=wanted, filter=words.condition,
             hub=hub,
         )  # fmt: skip
-        if not vector.any():
+        if words.alone or not vector.any():
             break
         near = store.search(request)
         # One long recording may fill the list: look deeper until there are enough assets.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -42,6 +41,7 @@ from polyseek.store import (
     layout,
 )
 from polyseek.store.batches import join_batches, require_finite, space_dim, spread
+from polyseek.store.lance_copies import Copies
 from polyseek.store.lance_kept import KeptBeside
 from polyseek.store.lance_rows import (
     batch_of,
@@ -70,8 +70,7 @@ class LanceStore(WholeCollection, KeptBeside):
     def __init__(self, place: Place, *, resident: bool) -> None:
         self.location, self.place = place.location, place
         self._database = place.connect()
-        self._resident: dict[Modality, Resident] | None = {} if resident else None
-        self._copying = threading.Lock()
+        self._copies = Copies(self, resident=resident)
         self._tables: dict[str, Any] = {}
         self._clashes = ClashLog()
         self._counted: tuple[int, AssetCounts] | None = None
@@ -183,23 +182,31 @@ class LanceStore(WholeCollection, KeptBeside):
                 (len(ids), space_dim(self.manifest, modality, space)), np.nan, np.float32
             )
         with self._reading():
-            if self._resident is not None:
-                return self._copy_of(table, modality).vectors(ids, space)
+            copy = self._copies.of(table, modality, few=len(ids))
+            if copy is not None:
+                return copy.vectors(ids, space)
             return lance_search.vectors(table, ids, space)
 
     def search(self, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
-        return self._answer(request, lance_search.search, Resident.search)
+        few = None if request.filter is None else request.limit
+        return self._answer(request, lance_search.search, Resident.search, few=few)
 
     def search_text(self, terms: Terms, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
         on_disk = partial(lance_text.search, terms=terms)
-        return self._answer(request, on_disk, partial(Resident.search_text, terms=terms))
+        in_memory = partial(Resident.search_text, terms=terms)
+        with self._reading():
+            table = self._table_of(request.modality)
+            if table is not None:
+                self._copies.fetch_words(table, request.modality)
+        return self._answer(request, on_disk, in_memory, few=request.limit)
 
     def search_sparse(self, vector: SparseVector, request: Retrieval) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`."""
         on_disk = partial(lance_search.search_sparse, vector=vector)
-        return self._answer(request, on_disk, partial(Resident.search_sparse, vector=vector))
+        in_memory = partial(Resident.search_sparse, vector=vector)
+        return self._answer(request, on_disk, in_memory, few=request.limit)
 
     def browse(
         self, modality: Modality, condition: Filter | None, *, limit: int, group: Group
@@ -396,6 +403,8 @@ class LanceStore(WholeCollection, KeptBeside):
         request: Retrieval,
         on_disk: Callable[[Any, Retrieval, Filter | None], Candidates],
         in_memory: Callable[[Resident, Retrieval, Filter | None], Candidates],
+        *,
+        few: int | None,
     ) -> Candidates:
         self._check_vector(request)
         with self._reading():
@@ -403,23 +412,10 @@ class LanceStore(WholeCollection, KeptBeside):
             table = self._table_of(request.modality)
             if table is None:
                 return Candidates(hits=(), tier="empty", rows=0)
-            if self._resident is None:
-                return on_disk(table, request, condition)
-            return in_memory(self._copy_of(table, request.modality), request, condition)
-
-    def _copy_of(self, table: Any, modality: Modality) -> Resident:
-        assert self._resident is not None  # noqa: S101 - the caller's case
-        version = self._version_of(table)
-        copy = self._resident.get(modality)
-        if copy is not None and copy.version == version:
-            return copy
-        with self._copying:  # of searches that come at once one makes the copy
-            copy = self._resident.get(modality)
-            if copy is None or copy.version != version:
-                frozen = self._database.open_table(table.name)
-                frozen.checkout(version)
-                copy = self._resident[modality] = Resident(frozen, modality, version)
-            return copy
+            copy = self._copies.of(table, request.modality, few=few)
+            if copy is not None:
+                return in_memory(copy, request, condition)
+            return on_disk(table, request, condition)
 
     def _check_vector(self, request: Retrieval) -> None:
         expected = space_dim(self.manifest, request.modality, request.space)
@@ -436,6 +432,11 @@ class LanceStore(WholeCollection, KeptBeside):
         if name not in self._tables:
             self._tables[name] = self._database.open_table(name)
         return self._tables[name]
+
+    def _drop(self, name: str) -> None:
+        self._database.drop_table(name)
+        self._tables.pop(name, None)
+        self.place.dropped(name)
 
     def _table_of(self, modality: Modality) -> Any | None:
         name = layout.segments_table(modality)

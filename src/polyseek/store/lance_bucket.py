@@ -13,6 +13,7 @@ from polyseek.core.errors import StoreError
 from polyseek.core.objects import (
     bucket_of,
     explain,
+    folders_in,
     split_url,
     storage_options,
     uri_of_key,
@@ -33,6 +34,8 @@ class Bucket:
     Args:
         location: ``s3://bucket/prefix``.
     """
+
+    distant = True
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -97,21 +100,22 @@ class Bucket:
         """What was written here is seen here at once."""
         self._versions.forget()
 
+    def dropped(self, name: str) -> None:
+        """See `polyseek.store.places.Place`."""
+        self._found.discard(name)
+
     def explain(self, error: Exception) -> str:
         """See `polyseek.store.places.Place`."""
         return explain(self._url, error)
 
     def _look(self) -> None:
         """Find the tables: those below the prefix with a version."""
-        import obstore
         from obstore.exceptions import BaseError
 
+        folders = [f for f in folders_in(self.location) if f.endswith(".lance")]
+        new = sorted({f.removesuffix(".lance") for f in folders} - self._found)
         store = bucket_of(self._url)
         try:
-            listed = obstore.list_with_delimiter(store, self._prefix.rstrip("/") or None)
-            folders = [p.removeprefix(self._prefix).strip("/") for p in listed["common_prefixes"]]
-            names = {f.removesuffix(".lance") for f in folders if f.endswith(".lance")}
-            new = sorted(names - self._found)
             with ThreadPoolExecutor(max(1, len(new))) as pool:
                 there = pool.map(lambda name: self._has_version(store, name), new)
                 self._found.update(name for name, found in zip(new, there, strict=True) if found)

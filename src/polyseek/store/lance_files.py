@@ -22,6 +22,8 @@ class Folder:
         location: A path.
     """
 
+    distant = False
+
     def __init__(self, location: str) -> None:
         self.location = location
         self._folder = Path(location).absolute()  # the working folder may change
@@ -77,6 +79,9 @@ class Folder:
 
     def wrote(self) -> None:
         """Nothing to do: the folder's time tells."""
+
+    def dropped(self, name: str) -> None:
+        """Nothing to do: the disk is asked every time."""
 
     def explain(self, error: Exception) -> str:
         """What went wrong, without Lance's places in its own source."""

@@ -40,6 +40,5 @@ def clear(store: LanceStore) -> None:
     names = [layout.segments_table(m) for m, _ in store._segment_tables()]
     for name in [*names, layout.TUNING, layout.ATTACHMENTS, VERSIONS]:
         if store._exists(name):
-            store._database.drop_table(name)
-            store._tables.pop(name, None)
+            store._drop(name)
     store._table(layout.ASSETS).delete("TRUE")

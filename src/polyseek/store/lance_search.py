@@ -21,6 +21,7 @@ SELECT_EXACT_ROWS = 20_000
 """A filter that leaves no more than this is searched exactly: a scan of them is fast enough."""
 
 _HUB_DEPTH = 4  # the correction moves few rows further up than this
+_TIES = 32  # rows that may score as the last one does without a second look
 
 
 def search(table: Any, request: Retrieval, condition: Filter | None) -> Candidates:
@@ -87,7 +88,7 @@ def _nearest(
     vectors = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
     columns = [name for name in table.schema.names if name not in vectors]
     least = _least_offset(table, request.hub) if request.hub else 0.0
-    asked = limit if request.hub is None else _HUB_DEPTH * limit
+    asked = limit + _TIES if request.hub is None else _HUB_DEPTH * limit
     while True:
         query = lance_index.nearest(table, request, limit=asked, index=indexed)
         if where is not None:

@@ -23,6 +23,9 @@ from polyseek.store.words import share_found, stored_words, words_of
 _TIES = 32
 """Lance breaks ties as it likes: this many more rows are asked for, and ordered by id."""
 
+WHOLE_BYTES = 8 * 1024 * 1024
+"""An index up to here is read whole where every read is a request."""
+
 
 def search(table: Any, request: Retrieval, condition: Filter | None, *, terms: Terms) -> Candidates:
     """See `polyseek.core.protocols.StoreReader.search_text`."""
@@ -62,6 +65,13 @@ def matches(terms: Terms, scores: Any, words: Any) -> list[tuple[float, float]]:
     """`text_score` and `text_share` of rows with these words."""
     shares = (share_found(terms, stored or "") for stored in words.to_pylist())
     return list(zip(scores.to_pylist(), shares, strict=True))
+
+
+def fetch(table: Any) -> None:
+    """Read the index into memory, unless it is large."""
+    index = _index_of(table)
+    if index is not None and index.size_bytes <= WHOLE_BYTES:
+        table.prewarm_index(index.name)
 
 
 def searchable(table: Any) -> bool:

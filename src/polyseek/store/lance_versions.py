@@ -21,6 +21,7 @@ import pyarrow as pa
 from polyseek.core.columns import Version
 from polyseek.core.errors import StoreError
 from polyseek.store import layout
+from polyseek.store.lance_copies import Copies
 from polyseek.store.metadata import ClashLog
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def at(store: LanceStore, version: Version) -> LanceStore:
     frozen = copy(store)
     frozen.frozen = f"version {version.number}"
     frozen._tables = {}
-    frozen._resident = {} if store._resident is not None else None
+    frozen._copies = Copies(frozen, resident=store._copies.resident)
     frozen._counted = frozen._tuning = None
     frozen._clashes = ClashLog()
     for name, (number, _) in version.tables.items():
@@ -167,8 +168,7 @@ def _go(store: LanceStore, version: Version) -> None:
         table = tables[name]
         if name not in version.tables:
             if not version.number:
-                store._database.drop_table(name)
-                store._tables.pop(name)
+                store._drop(name)
             elif table.count_rows():
                 table.delete("TRUE")  # it did not exist then
         elif int(table.version) != version.tables[name][0]:

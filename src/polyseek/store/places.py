@@ -16,9 +16,11 @@ class Place(Protocol):
 
     Attributes:
         location: What the user calls it, for messages.
+        distant: Whether a read is a request: many small ones cost more than a large one.
     """
 
     location: str
+    distant: bool
 
     def connect(self) -> Any:
         """A LanceDB connection."""
@@ -46,6 +48,10 @@ class Place(Protocol):
 
     def wrote(self) -> None:
         """Note that this process has committed something."""
+        ...
+
+    def dropped(self, name: str) -> None:
+        """Note that this process has removed a table."""
         ...
 
     def explain(self, error: Exception) -> str:
