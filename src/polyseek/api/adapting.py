@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from polyseek.api import versions
+from polyseek.api.towers import forget, place, require_same
 from polyseek.api.tuner import Tuner
 from polyseek.core.adapting import Adapter, Adapters, Use, dump_uses, read_uses
 from polyseek.core.errors import ConfigError, StoreError
 from polyseek.core.protocols import Store
 from polyseek.core.reports import ProgressCallback
 from polyseek.core.tuning import Pair
+from polyseek.core.types import Modality
 
 SHELF = "adapters"
 """Note that names all versions and says which serve; each version is an attachment."""
@@ -32,7 +34,9 @@ class Shelf:
             self._adapters.clear()  # a name may mean another version by now
             uses = self._uses(data)
             by_name = {use.adapter: self.get(use.adapter) for use in uses.values()}
-            self._read = data, Adapters(uses, by_name)
+            joined = {m: joins for m, name in self._joins(data).items()
+                      if (joins := self.get(name).joins)}  # fmt: skip
+            self._read = data, Adapters(uses, by_name, joined)
         return self._read[1]
 
     def at(self, strength: float | None) -> Adapters:
@@ -78,7 +82,7 @@ class Shelf:
     def put(self, adapter: Adapter) -> None:
         """Keep a version; it does not serve yet."""
         self._store.attach(_place(adapter.name), adapter.to_bytes())
-        self._save(names=[*self.names(), adapter.name], uses=self.active().uses)
+        self._save(names=[*self.names(), adapter.name])
 
     def use(self, name: str, strength: float | None = None) -> None:
         """Let a version serve its pairs of modalities, at the strength it was fitted for.
@@ -91,34 +95,66 @@ class Shelf:
             ConfigError: There is no such version, or the strength is out of range.
         """
         chosen = None if strength is None else checked(strength)
-        uses = dict(self.active().uses)
-        for pair, direction in self.get(name).directions.items():
+        uses, found = dict(self.active().uses), self.get(name)
+        if found.joins is not None:
+            if chosen not in (None, 1):
+                raise ConfigError(
+                    f"adapter '{name}' joins {found.joins.modality} files to the collection's "
+                    "space and has no strength; leave --strength out"
+                )
+            self._save(joins={**self.joins(), found.joins.modality: name})
+            return
+        for pair, direction in found.directions.items():
             share = direction.strength if chosen is None else chosen
             uses.pop(pair, None)
             if share > 0:
                 uses[pair] = Use(adapter=name, strength=share)
-        self._save(names=self.names(), uses=uses)
+        self._save(uses=uses)
 
     def remove(self, name: str) -> bool:
         """Forget a version, and whether it was serving."""
         self.get(name)
         uses = self.active().uses
         kept = {pair: use for pair, use in uses.items() if use.adapter != name}
-        self._save(names=[n for n in self.names() if n != name], uses=kept)
+        joins = {modality: by for modality, by in self.joins().items() if by != name}
+        served = len(kept) < len(uses) or len(joins) < len(self.joins())
+        self._save(names=[n for n in self.names() if n != name], uses=kept, joins=joins)
         self._store.attach(_place(name), None)
         self._adapters.pop(name, None)
-        return len(kept) < len(uses)
+        return served
 
     def off(self) -> None:
-        """Let none serve."""
-        self._save(names=self.names(), uses={})
+        """Let none move queries; joined modalities stay, because nothing else places them."""
+        self._save(uses={})
 
-    def _save(self, *, names: Sequence[str], uses: Mapping[Pair, Use]) -> None:
-        text = json.dumps({"names": list(names), "uses": dump_uses(uses)})
+    def joins(self) -> Mapping[Modality, str]:
+        """The version that joins each modality that the encoder lacks."""
+        return self._joins(self._store.notes.get(SHELF))
+
+    def _save(
+        self,
+        *,
+        names: Sequence[str] | None = None,
+        uses: Mapping[Pair, Use] | None = None,
+        joins: Mapping[Modality, str] | None = None,
+    ) -> None:
+        """Write what is given; the rest stays."""
+        data = self._store.notes.get(SHELF)
+        text = json.dumps(
+            {
+                "names": list(self.names() if names is None else names),
+                "uses": dump_uses(self._uses(data) if uses is None else uses),
+                "joins": dict(self._joins(data) if joins is None else joins),
+            }
+        )
         self._store.save_note(SHELF, text)
 
     def _uses(self, data: str | None) -> Mapping[Pair, Use]:
         return read_uses(json.loads(data)["uses"]) if data else {}
+
+    def _joins(self, data: str | None) -> Mapping[Modality, str]:
+        found = json.loads(data).get("joins", {}) if data else {}
+        return {Modality(modality): name for modality, name in found.items()}
 
 
 class AdapterVersions:
@@ -139,6 +175,11 @@ class AdapterVersions:
         """Which version serves which pair of modalities, and how strongly."""
         return self._shelf.active().uses
 
+    @property
+    def joined(self) -> Mapping[Modality, str]:
+        """Which version joins which modality that the encoder lacks."""
+        return self._shelf.joins()
+
     def use(
         self,
         name: str,
@@ -158,7 +199,14 @@ class AdapterVersions:
             CollectionBusyError: Another process is writing to the collection.
         """
         with self._store.writing():
+            joins = self._shelf.get(name).joins
+            if joins is not None:
+                serving = self._shelf.active().joined.get(joins.modality)
+                if serving is not None:
+                    require_same(joins.tower, joins.revision, serving)
             self._shelf.use(name, strength)
+            if joins is not None:
+                place(self._store, joins)
         self._tuner.tune_again(progress)
         versions.record(self._store, "adapters", {"use": name})
 
@@ -172,12 +220,18 @@ class AdapterVersions:
     def remove(self, name: str, *, progress: ProgressCallback | None = None) -> None:
         """Forget a version; if it was serving, the collection is tuned again.
 
+        The files of a modality that only this version joins are forgotten, too.
+
         Raises:
             ConfigError: There is no such version.
             CollectionBusyError: Another process is writing to the collection.
         """
         with self._store.writing():
+            joins = self._shelf.get(name).joins
+            serving = joins is not None and self._shelf.joins().get(joins.modality) == name
             served = self._shelf.remove(name)
+            if joins is not None and serving:
+                forget(self._store, joins.modality)
         if served:
             self._tuner.tune_again(progress)
         versions.record(self._store, "adapters", {"remove": name})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from polyseek.api.composing import ComposedQuery, read
 from polyseek.core.errors import DimensionError, QueryError
 from polyseek.core.hits import Composition, Query
-from polyseek.core.protocols import StoreReader
+from polyseek.core.protocols import FileReader, StoreReader
 from polyseek.core.sparse import SparseVector
 from polyseek.core.types import Embeddings, Floats, Modality
 
@@ -28,6 +28,7 @@ def ask(
     vector: Any = None,
     sparse: Any = None,
     offline: bool,
+    readers: Sequence[FileReader] = (),
 ) -> Query | Composition | None:
     """The query that a term, a vector, or both stand for; None where there is neither.
 
@@ -37,6 +38,7 @@ def ask(
         vector: ``(dim,)`` numbers in the collection's shared space.
         sparse: A `SparseVector`, or weights by index.
         offline: Refuse URLs.
+        readers: Of the encoder's towers that have files of their own.
 
     Raises:
         QueryError: There is nothing to look for, or it cannot be read.
@@ -50,8 +52,8 @@ def ask(
         if vector is not None or sparse is not None:
             raise QueryError("a vector is looked for alone or with one text, not with more terms")
         own = [(_like(term, store) or term, weight) for term, weight in given.terms]
-        return read(replace(given, terms=own), offline=offline)
-    query = _term(given, store, offline=offline)
+        return read(replace(given, terms=own), offline=offline, readers=readers)
+    query = _term(given, store, offline=offline, readers=readers)
     if vector is not None:
         if not query.typed and query.signals:
             raise QueryError("a vector is looked for alone or with a text, not with a file")
@@ -61,13 +63,13 @@ def ask(
     return query if sparse is None else replace(query, sparse=_sparse(sparse))
 
 
-def _term(given: Any, store: StoreReader, *, offline: bool) -> Query:
+def _term(given: Any, store: StoreReader, *, offline: bool, readers: Sequence[FileReader]) -> Query:
     if given is None:
         return Query(modality=Modality.TEXT, signals=(), label="vector")
     found = _like(given, store)
     if found is not None:
         return found
-    read_one = read(given, offline=offline)
+    read_one = read(given, offline=offline, readers=readers)
     assert isinstance(read_one, Query)  # noqa: S101 - one term was given
     return read_one
 

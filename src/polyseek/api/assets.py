@@ -15,6 +15,7 @@ from polyseek.core.types import AssetRecord, Embeddings, Modality, Segment, asse
 from polyseek.search.embed import mean_of
 
 _SHOWN_FIRST = [Modality.IMAGE, Modality.VIDEO, Modality.AUDIO, Modality.TEXT]
+_SHOWN_FIRST += [modality for modality in Modality if modality not in _SHOWN_FIRST]
 MAX_PIECES = 16
 """Segments of an asset that are looked for together, as of a file that is a query."""
 

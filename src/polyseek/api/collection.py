@@ -17,6 +17,7 @@ from polyseek.api.options import modalities_of, options_of
 from polyseek.api.reindex import what_was_indexed
 from polyseek.api.searching import Searcher
 from polyseek.api.status import Status
+from polyseek.api.towers import collection_encoder
 from polyseek.api.tuner import Tuner
 from polyseek.api.vectors import ImportReport
 from polyseek.api.watching import watch
@@ -63,12 +64,12 @@ class Collection(Learning):
         self.location = location
         self.assets = Assets(store)
         self._store = store
-        self._encoder = encoder
         self._settings = settings
         self._sparse = sparse
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
         self._shelf = Shelf(store)
+        self._encoder = encoder = collection_encoder(encoder, self._shelf.active)
         self._tuner = Tuner(
             store=store, encoder=encoder, defaults=self._defaults, adapters=self._shelf.active
         )
@@ -275,7 +276,8 @@ class Collection(Learning):
         store = versions.versioned(self._store, self.location)
         found = versions.find(store.versions(), version, location=self.location)
         return Collection(
-            self.location, store=store.at(found), encoder=self._encoder, settings=self._settings,
+            self.location, store=store.at(found), encoder=self._encoder.plain,
+            settings=self._settings,
             sparse=self._sparse,
         )  # fmt: skip
 

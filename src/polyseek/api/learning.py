@@ -10,12 +10,14 @@ from polyseek.api import versions
 from polyseek.api.adapting import AdapterVersions, Shelf
 from polyseek.api.composing import read_file
 from polyseek.api.evaluations import Evaluations
-from polyseek.api.options import mode_of
+from polyseek.api.options import modalities_of, mode_of
 from polyseek.api.retrievers import SavedRetrievers
 from polyseek.api.searching import Searcher
+from polyseek.api.towers import CollectionEncoder
 from polyseek.api.tuner import Tuner
 from polyseek.core.artifacts import reporting
-from polyseek.core.protocols import Encoder, Store
+from polyseek.core.errors import ConfigError
+from polyseek.core.protocols import Store
 from polyseek.core.reports import ProgressCallback
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import Modality
@@ -32,7 +34,7 @@ class Learning:
 
     location: str
     _store: Store
-    _encoder: Encoder
+    _encoder: CollectionEncoder
     _defaults: Defaults | None
     _shelf: Shelf
     _tuner: Tuner
@@ -108,30 +110,48 @@ class Learning:
         queries: str | Path | None = None,
         force: bool = False,
         install: bool = True,
+        tower: str | None = None,
+        modality: str | None = None,
+        files: Sequence[str] = (),
         progress: ProgressCallback | None = None,
     ) -> AdaptReport:
         """Learn from pairs of queries and assets; install what held-out pairs show to be better.
 
-        Only texts are encoded: media are known by their stored embeddings.
+        Only texts are encoded: media are known by their stored embeddings. With a tower, what is
+        learned is where its vectors lie in the shared space: from then on its files can be indexed
+        and searched, and searched with.
 
         Args:
-            pairs: As for `evaluate`.
+            pairs: As for `evaluate`. With a tower: a file of pairs, one of each a file that the
+                tower reads, the other a text or an asset of the collection.
             queries: A file with the queries that ids in `pairs` stand for.
             force: Install what is no better, too.
             install: False only measures.
+            tower: A function from a file to a vector: ``module:function``, ``./file.py:function``
+                or the name of an entry point of the group ``polyseek.towers``.
+            modality: What the tower embeds, one that the encoder lacks.
+            files: Patterns of the names of the tower's files; by default its attribute ``files``.
             progress: Called with every step.
 
         Raises:
-            ConfigError: The pairs cannot be read, are too few, or their assets are not indexed.
+            ConfigError: The pairs cannot be read, are too few, or their assets are not indexed;
+                the tower cannot be imported, or another one embeds its modality.
             CollectionBusyError: Another process is writing to the collection.
         """
-        from polyseek.api.adapt import Adapting
+        from polyseek.api.adapt_tower import Request, TowerAdapting
 
-        run = Adapting(
+        run = TowerAdapting(
             store=self._store, encoder=self._encoder, defaults=self._defaults, shelf=self._shelf,
             tuner=self._tuner, progress=progress,
         )  # fmt: skip
-        report = run.run(pairs, queries=queries, force=force, install=install)
+        if tower is None and (modality or files):
+            raise ConfigError("--modality and --files say what a tower reads; give --tower, too")
+        if tower is None:
+            report = run.run(pairs, queries=queries, force=force, install=install)
+        else:
+            (named,) = modalities_of([modality or ""])
+            request = Request(tower=tower, modality=named, files=files)
+            report = run.join(request, pairs, queries=queries, force=force, install=install)
         if report.name is not None:
             versions.record(self._store, "adapt", {"adapter": report.name})
         return report
@@ -237,6 +257,6 @@ class Learning:
                 scale=scale,
                 bank=self._tuner.bank(brief=True) if reads else None,
                 adapters=adapters,
-                read=read_file,
+                read=lambda uri: read_file(uri, self._encoder.info.readers),
                 progress=progress,
             )

@@ -34,6 +34,20 @@ def adapt(
         str | None, typer.Option(metavar="FILE", help="Queries that ids in --pairs stand for.")
     ] = None,
     collection: CollectionOption = None,
+    tower: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Join a function from a file to a vector: module:function, ./file.py:function.",
+        ),
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the tower embeds: depth, thermal, ...")
+    ] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Names of the tower's files: '*.tiff'. Repeatable."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Install it even if held-out pairs do not improve.")
     ] = False,
@@ -47,8 +61,9 @@ def adapt(
     opened = api.open(collection, create=False, resident=False)
     with progress_bar() as progress:
         report = opened.adapt(
-            pairs, queries=queries, force=force, install=not dry_run, progress=progress
-        )
+            pairs, queries=queries, force=force, install=not dry_run, tower=tower,
+            modality=modality, files=files or (), progress=progress,
+        )  # fmt: skip
     found = report.to_dict()
     if as_json:
         print_json(found)
@@ -68,7 +83,7 @@ def adapters(
     from polyseek import api
 
     opened = api.open(collection, create=False, resident=False)
-    uses = opened.adapters.in_use
+    uses, joined = opened.adapters.in_use, set(opened.adapters.joined.values())
     rows = [
         {
             "name": adapter.name,
@@ -79,7 +94,7 @@ def adapters(
                     for (query, target), use in uses.items()
                     if (query, target, use.adapter) == (each["query"], each["target"], adapter.name)
                 ),
-                0.0,
+                float(adapter.name in joined),
             ),
         }
         for adapter in opened.adapters
@@ -152,6 +167,8 @@ def _show_report(found: Mapping[str, Any], *, location: str, dry_run: bool) -> N
         console.print(f"{location}: {found['adapter']} serves, and the collection is tuned to it")
     else:
         console.print(f"{location}: nothing installed")
+    if found["adapter"] and found["directions"][0]["baseline"] == "chance":
+        console.print("now 'polyseek index' reads its files, and a file of it can be a query")
 
 
 def _headline(direction: Mapping[str, Any]) -> str:
@@ -168,7 +185,8 @@ def _figures(direction: Mapping[str, Any]) -> Table:
     names = list(direction["before"])
     for name in ("", *names):
         table.add_column(name, no_wrap=True)
-    for label, key in (("before", "before"), (direction["rung"], "after")):
+    before = "by chance" if direction["baseline"] == "chance" else "before"
+    for label, key in ((before, "before"), (direction["rung"], "after")):
         table.add_row(label, *(_interval(direction[key][name]) for name in names))
     return table
 
@@ -184,6 +202,8 @@ def _outcome(direction: Mapping[str, Any], *, dry_run: bool) -> str:
     kept = direction["generic_results_kept"]
     rest = "" if kept is None else f"; of what generic queries find, {kept:.0%} stays"
     if direction["installed"]:
+        if direction["baseline"] == "chance":
+            return f"{text}joined{'' if direction['better'] else ' by force'}"
         forced = "" if direction["better"] else " by force"
         return f"{text}installed{forced} at strength {direction['strength']:g}{rest}"
     if direction["better"]:

@@ -4,6 +4,9 @@ An adapter moves queries, never segments. A score stays the product of a query w
 so an index, a copy in memory and a filter work as before, a new adapter costs no rewriting, and
 what is indexed later is served by it at once. A linear map of segments is not lost by this: it
 folds into the queries, ``q . (A t) = (A' q) . t``.
+
+The exception is a modality that the encoder lacks: without an adapter it has no place in the shared
+space, so its segments are stored where the adapter puts them.
 """
 
 from __future__ import annotations
@@ -17,69 +20,18 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from polyseek.core.tuning import Calibration, Numbers, Pair, read_calibration
+from polyseek.core.joined import JoinedTower
+from polyseek.core.maps import QueryMap, unit_or
+from polyseek.core.tuning import Calibration, Pair, read_calibration
 from polyseek.core.types import Embeddings, Floats, Modality
 
 NOTHING = ""
 """Key of a pair that no adapter changes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class QueryMap:
-    """A query's features -> its place among segments of another modality.
-
-    The place is the direction of ``keep * unadapted + (features - mean) @ weights``, plus
-    ``relu(features @ inner + offset) @ outer`` where there is a hidden layer.
-
-    Attributes:
-        keep: How much the unadapted vector counts.
-        mean: ``(f,)`` of the features.
-        weights: ``(f, dim)``.
-        inner: ``(f, h)``; h is 0 for a linear map.
-        offset: ``(h,)``.
-        outer: ``(h, dim)``.
-    """
-
-    keep: float
-    mean: Floats
-    weights: Floats
-    inner: Floats
-    offset: Floats
-    outer: Floats
-
-    @classmethod
-    def linear(cls, *, keep: float, mean: Floats, weights: Numbers) -> QueryMap:
-        """A map without a hidden layer."""
-        features, dim = weights.shape
-        return cls(
-            keep=keep,
-            mean=mean.astype(np.float32),
-            weights=weights.astype(np.float32),
-            inner=np.zeros((features, 0), np.float32),
-            offset=np.zeros(0, np.float32),
-            outer=np.zeros((0, dim), np.float32),
-        )
-
-    def __call__(self, features: Floats, unadapted: Floats) -> Floats:
-        """``(n, dim)`` unit length from ``(n, f)`` features and ``(n, dim)`` unadapted vectors."""
-        centred = features - self.mean
-        moved = self.keep * unadapted + centred @ self.weights
-        if len(self.offset):
-            moved = moved + np.maximum(centred @ self.inner + self.offset, 0) @ self.outer
-        return unit_or(moved, unadapted)
-
-
 def features_of(queries: Embeddings) -> Floats:
     """``(n, f)`` what an adapter sees of queries: both of their embeddings side by side."""
     return np.concatenate([queries.shared, queries.tower], axis=1)
-
-
-def unit_or(rows: Numbers, otherwise: Floats) -> Floats:
-    """Rows at unit length; one without a direction is replaced."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    flat = lengths < 1e-9
-    scaled: Floats = np.where(flat, otherwise, rows / np.where(flat, 1, lengths))
-    return scaled.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -108,12 +60,14 @@ class Adapter:
         name: Unique in its collection.
         encoder: Name and revision of the encoder whose queries it moves.
         directions: By pair; only those that were better on held-out data, unless forced.
+        joins: The modality that it joins to the shared space instead; None for none.
         report: What was measured while fitting, JSON-ready.
     """
 
     name: str
     encoder: str
-    directions: Mapping[Pair, Direction]
+    directions: Mapping[Pair, Direction] = field(default_factory=dict)
+    joins: JoinedTower | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
@@ -134,6 +88,9 @@ class Adapter:
             )
             for name in _ARRAYS:
                 arrays[f"{i}.{name}"] = getattr(found.map, name)
+        if self.joins is not None:
+            head["joins"] = self.joins.head()
+            arrays |= {f"joins.{name}": rows for name, rows in self.joins.arrays().items()}
         arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
         file = io.BytesIO()
         np.savez(file, **arrays)
@@ -149,10 +106,12 @@ class Adapter:
         try:
             with np.load(io.BytesIO(data)) as arrays:
                 head = json.loads(arrays["head"].tobytes())
+                joins = {k.removeprefix("joins."): arrays[k] for k in arrays if "joins." in k}
                 return cls(
                     name=head["name"],
                     encoder=head["encoder"],
                     report=head["report"],
+                    joins=JoinedTower.read(head["joins"], joins) if joins else None,
                     directions=dict(
                         _direction(i, each, arrays) for i, each in enumerate(head["directions"])
                     ),
@@ -195,15 +154,23 @@ class Use:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adapters:
-    """The adapters that serve a collection's queries.
+    """The adapters that serve a collection.
 
     Attributes:
         uses: By pair; a pair that is not there is not adapted.
         by_name: The adapters named in `uses`.
+        joined: By modality, what joins it to the encoder's shared space.
     """
 
     uses: Mapping[Pair, Use] = field(default_factory=dict)
     by_name: Mapping[str, Adapter] = field(default_factory=dict)
+    joined: Mapping[Modality, JoinedTower] = field(default_factory=dict)
+
+    @property
+    def calibrations(self) -> Mapping[Pair, Calibration]:
+        """Of the joined modalities' pairs, as far as no adapter moves the queries."""
+        every = (found.calibrations for found in self.joined.values())
+        return {pair: one for found in every for pair, one in found.items() if not self.key(pair)}
 
     def key(self, pair: Pair) -> str:
         """What calibrations of this pair must have been fitted to."""
@@ -218,7 +185,7 @@ class Adapters:
     def at(self, strength: float) -> Adapters:
         """The same ones at another strength; none at 0."""
         uses = {pair: replace(use, strength=strength) for pair, use in self.uses.items()}
-        return Adapters(uses if strength > 0 else {}, self.by_name)
+        return Adapters(uses if strength > 0 else {}, self.by_name, self.joined)
 
     def move(self, modality: Modality, queries: Embeddings) -> Embeddings:
         """Queries with where they lie among segments of each modality that is adapted for.

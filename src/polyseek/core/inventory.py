@@ -131,6 +131,8 @@ def _entry(item: Item, segments: Sequence[Segment], record: AssetRecord) -> Entr
 
 def _main(segments: Sequence[Segment]) -> Modality:
     present = {segment.modality for segment in segments}
+    if len(present) == 1:
+        return present.pop()
     for modality in (Modality.VIDEO, Modality.AUDIO):
         if modality in present:
             return modality

@@ -104,6 +104,37 @@ class Decoder(Protocol):
         ...
 
 
+class FileReader(Decoder, Protocol):
+    """Whole files -> signals of one tower, one for each file; its `suffixes` are empty."""
+
+    modality: Modality
+    """What it reads; nothing else of this modality is indexed."""
+
+    def reads(self, path: str) -> bool:
+        """Whether a file is of this tower, whatever decoder there is for its ending."""
+        ...
+
+    def ready(self) -> None:
+        """Make sure that it can read.
+
+        Raises:
+            ConfigError: What it needs is not there, or is another one than before.
+        """
+        ...
+
+
+class FileTower(Protocol):
+    """File -> its embedding in a space of its own: what `polyseek adapt --tower` joins.
+
+    Called in decode worker processes. It may have an attribute ``files``, patterns of the names of
+    its files, and ``revision``, a text that changes whenever its vectors do.
+    """
+
+    def __call__(self, file: BinaryIO) -> Floats:
+        """``(dim,)`` finite numbers; whatever it raises costs one file."""
+        ...
+
+
 @runtime_checkable
 class PictureDecoder(Decoder, Protocol):
     """A decoder that draws pictures no larger than encoders need, or large enough to read."""

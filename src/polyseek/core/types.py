@@ -22,6 +22,8 @@ from polyseek.core.sparse import SparseVector
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from polyseek.core.protocols import FileReader
+
 
 MetadataValue: TypeAlias = "str | int | float | bool | datetime | list[str]"
 Metadata: TypeAlias = "Mapping[str, MetadataValue]"
@@ -397,11 +399,14 @@ class Tower:
         dim: Length of the tower's own embedding.
         prepare: Preprocessing of one signal, picklable and free of the inference runtime.
         batch_size: Signals per call at which the tower runs fastest.
+        reader: Reads the files that are this tower's own; None where decoders and segmenters
+            make its signals.
     """
 
     dim: int
     prepare: Prepare
     batch_size: int = 16
+    reader: FileReader | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -421,6 +426,11 @@ class EncoderInfo:
     dim: int
     towers: Mapping[Modality, Tower]
     checksums: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def readers(self) -> Sequence[FileReader]:
+        """Of the towers that have files of their own."""
+        return [tower.reader for tower in self.towers.values() if tower.reader is not None]
 
 
 def exactly(encoder: str, revision: str) -> str:

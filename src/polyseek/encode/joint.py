@@ -3,21 +3,23 @@
 The first encoder's space is the shared one. Every other comes with a linear map into it, an
 ``.npz`` beside the TOML file with ``matrix (in, out)`` and, optionally, ``mean (in,)``, which is
 subtracted first. `polyseek models join` fits one through the texts that both encoders read.
+A collection's own towers (`polyseek adapt --tower`) are joined to its encoder in the same way.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, ModelLoadError
+from polyseek.core.joined import JoinedTower
 from polyseek.core.protocols import Encoder
 from polyseek.core.types import (
     Embeddings,
@@ -27,10 +29,14 @@ from polyseek.core.types import (
     Prepared,
     Role,
 )
+from polyseek.encode.files import FileEncoder
 from polyseek.encode.spec import read_table
 from polyseek.encode.towers import no_tower, unit
 
 Load = Callable[[str, Settings], Encoder]
+
+JoinedPart: TypeAlias = "tuple[Encoder, Sequence[Modality], Callable[[Floats], Floats] | None]"
+"""An encoder, what it embeds, and the map that leads into the shared space."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,33 +75,19 @@ class JointEncoder:
     """One space for the towers of several encoders.
 
     Args:
-        name: As a manifest records it.
-        parts: Each encoder with the modalities it embeds and the map of its embeddings; None for
-            the encoder whose space is shared.
-        checksums: Of the TOML file and the maps.
+        info: Its name, revision, and the length of an embedding; towers are those of the parts.
+        parts: Each encoder with the modalities it embeds and the map of its embeddings into the
+            shared space; None for the encoder whose space that is.
     """
 
-    def __init__(
-        self,
-        name: str,
-        parts: Sequence[tuple[Encoder, Sequence[Modality], LinearMap | None]],
-        checksums: dict[str, str],
-    ) -> None:
+    def __init__(self, info: EncoderInfo, parts: Sequence[JoinedPart]) -> None:
         self._by_modality = {
             modality: (encoder, joins)
             for encoder, modalities, joins in parts
             for modality in modalities
         }
-        for i, (encoder, _, _) in enumerate(parts):
-            checksums |= {f"{i}:{n}": value for n, value in encoder.info.checksums.items()}
-        text = "\n".join([*(e.info.revision for e, _, _ in parts), *checksums.values()])
-        self.info = EncoderInfo(
-            name=name,
-            revision=hashlib.sha256(text.encode()).hexdigest()[:12],
-            dim=parts[0][0].info.dim,
-            towers={m: e.info.towers[m] for m, (e, _) in self._by_modality.items()},
-            checksums=checksums,
-        )
+        towers = {m: e.info.towers[m] for m, (e, _) in self._by_modality.items()}
+        self.info = replace(info, towers=towers)
 
     def encode(self, modality: Modality, batch: Sequence[Prepared], *, role: Role) -> Embeddings:
         """Embed prepared signals; see `polyseek.core.protocols.Encoder`."""
@@ -104,6 +96,13 @@ class JointEncoder:
         encoder, joins = self._by_modality[modality]
         found = encoder.encode(modality, batch, role=role)
         return found if joins is None else replace(found, shared=joins(found.shared))
+
+
+def with_towers(encoder: Encoder, joined: Iterable[JoinedTower]) -> JointEncoder:
+    """An encoder and the towers that adapters join to its space; to its name nothing is added."""
+    parts: list[JoinedPart] = [(encoder, list(encoder.info.towers), None)]
+    parts += [(FileEncoder(each), [each.modality], each.place) for each in joined]
+    return JointEncoder(encoder.info, parts)
 
 
 def load_joint(path: Path, settings: Settings, load: Load) -> JointEncoder:
@@ -117,7 +116,7 @@ def load_joint(path: Path, settings: Settings, load: Load) -> JointEncoder:
     declared = _read(path)
     _refuse_strangers(path, declared)
     checksums = {path.name: _sha256(path)}
-    parts: list[tuple[Encoder, Sequence[Modality], LinearMap | None]] = []
+    parts: list[JoinedPart] = []
     for part in declared:
         name = _beside(part.name, path)
         encoder = load(name, settings)
@@ -136,7 +135,17 @@ def load_joint(path: Path, settings: Settings, load: Load) -> JointEncoder:
                     f" to '{declared[0].name}' needs {shape}"
                 )
         parts.append((encoder, part.modalities, joins))
-    return JointEncoder(f"joint:{path}", parts, checksums)
+    for i, (each, _, _) in enumerate(parts):
+        checksums |= {f"{i}:{n}": value for n, value in each.info.checksums.items()}
+    text = "\n".join([*(each.info.revision for each, _, _ in parts), *checksums.values()])
+    info = EncoderInfo(
+        name=f"joint:{path}",
+        revision=hashlib.sha256(text.encode()).hexdigest()[:12],
+        dim=parts[0][0].info.dim,
+        towers={},
+        checksums=checksums,
+    )
+    return JointEncoder(info, parts)
 
 
 def read_map(path: Path) -> LinearMap:

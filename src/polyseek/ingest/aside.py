@@ -6,7 +6,7 @@ a run: the same limits hold, and a crash or a hang costs one request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, LifoQueue
@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from polyseek.core.errors import AssetError
 from polyseek.core.hits import Clip, Hit, Query
+from polyseek.core.protocols import FileReader
 from polyseek.core.types import Modality, Prepare
 from polyseek.ingest.preview import picture, preview
 from polyseek.ingest.term import read_file
@@ -28,11 +29,13 @@ class Read:
         path: Where it is.
         name: What it is called; the ending decides how it is read.
         prepare: The encoder's preprocessing, by modality.
+        readers: Of its towers that have files of their own.
     """
 
     path: Path
     name: str
     prepare: Mapping[Modality, Prepare]
+    readers: Sequence[FileReader] = ()
 
     @property
     def uri(self) -> str:
@@ -41,7 +44,7 @@ class Read:
 
     def answer(self) -> Query:
         """The query, as far as it can be made without the encoder itself."""
-        query = read_file(self.path, name=self.name)
+        query = read_file(self.path, name=self.name, readers=self.readers)
         prepare = self.prepare.get(query.modality)
         if prepare is None or query.modality is Modality.TEXT:
             return replace(query, signals=query.signals if prepare else ())

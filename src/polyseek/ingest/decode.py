@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from time import perf_counter
@@ -22,6 +22,7 @@ from polyseek.core.errors import (
 from polyseek.core.protocols import (
     Decoder,
     DetailedSource,
+    FileReader,
     PictureDecoder,
     RemoteStream,
     Segmenter,
@@ -45,6 +46,7 @@ from polyseek.core.types import (
 from polyseek.ingest.listening import Listening
 from polyseek.ingest.reading import MIN_TEXT_CHARS, passages
 from polyseek.ingest.recognise import Recognisers
+from polyseek.ingest.segmenters.whole import WholeSegmenter
 
 _T = TypeVar("_T")
 
@@ -64,6 +66,7 @@ class Toolbox:
         decoders: By file name ending.
         segmenters: By modality.
         prepare: The encoder's preprocessing, by modality.
+        readers: Of the encoder's towers that have files of their own.
         recognisers: Engines that find words in pictures and speech.
         passage_chars: Longest passage of the words in a picture.
     """
@@ -72,8 +75,16 @@ class Toolbox:
     decoders: Mapping[str, Decoder]
     segmenters: Mapping[Modality, Segmenter]
     prepare: Mapping[Modality, Prepare]
+    readers: Sequence[FileReader] = ()
     recognisers: Recognisers = field(default_factory=Recognisers)
     passage_chars: int = field(default_factory=lambda: IndexOptions().passage_chars)
+
+    def segmenter(self, media: Media) -> Segmenter | None:
+        """What splits a medium: of a tower with files of its own, nothing but those."""
+        if media.modality not in {reader.modality for reader in self.readers}:
+            return self.segmenters.get(media.modality)
+        whole = isinstance(media.signal, np.ndarray)
+        return WholeSegmenter(media.modality) if whole else None
 
     def answers(self, asset: Asset, alive: Callable[[], None]) -> Iterator[Part]:
         """What a worker answers when it is asked for an asset."""
@@ -116,6 +127,7 @@ def toolbox(
         decoders=decoders(legible=recognisers.text is not None),
         segmenters=segmenters(options),
         prepare={modality: tower.prepare for modality, tower in info.towers.items()},
+        readers=info.readers,
         recognisers=recognisers,
         passage_chars=options.passage_chars,
     )
@@ -140,13 +152,20 @@ def decoders(*, legible: bool = False) -> dict[str, Decoder]:
     return {suffix: decoder for decoder in made for suffix in decoder.suffixes}
 
 
-def decoder_for(asset: Asset, known: Mapping[str, Decoder]) -> Decoder:
-    """The decoder for an asset's file name ending.
+def reader_of(path: str, readers: Iterable[FileReader]) -> FileReader | None:
+    """The reader whose file this is; None for none of them."""
+    return next((reader for reader in readers if reader.reads(path)), None)
+
+
+def decoder_for(
+    asset: Asset, known: Mapping[str, Decoder], readers: Iterable[FileReader] = ()
+) -> Decoder:
+    """The reader whose file an asset is, else the decoder for its file name ending.
 
     Raises:
         UnsupportedMediaError: There is none.
     """
-    decoder = known.get(suffix_of(asset))
+    decoder = reader_of(asset.path, readers) or known.get(suffix_of(asset))
     if decoder is None:
         raise UnsupportedMediaError(asset.uri, no_decoder(asset))
     return decoder
@@ -179,7 +198,7 @@ def decode(
     Raises:
         AssetError: Nothing of it can be indexed.
     """
-    decoder = decoder_for(asset, tools.decoders)
+    decoder = decoder_for(asset, tools.decoders, tools.readers)
     if asset.size_bytes == 0:
         raise DecodeError(asset.uri, "is empty")
     if isinstance(tools.source, DetailedSource):
@@ -320,7 +339,7 @@ class _Run:
 
     def _found(self, media: Media) -> Iterator[Segment]:
         """What the segmenter makes of a medium, and the words that recognisers find in it."""
-        segmenter = self._tools.segmenters.get(media.modality)
+        segmenter = self._tools.segmenter(media)
         reads, listening = self._to_be_read(media), self._listening(media)
         self._recognising = reads or listening is not None
         usable = media.modality in self._tools.prepare or reads or listening

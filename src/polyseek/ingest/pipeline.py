@@ -60,15 +60,20 @@ def ingest(
 
     Raises:
         MissingExtraError: A recogniser that is asked for is not installed; nothing was done.
+        ConfigError: A tower that was joined to the encoder is not there; nothing was done.
         SourceError: The source cannot be listed, or suddenly lists nothing.
         CollectionBusyError: Another process is writing to the collection.
     """
     started = perf_counter()
+    for reader in encoder.info.readers:
+        reader.ready()
     with store.writing(), _interruptible() as stop:
         records = list(store.records())
         engines = Recognisers() if reuse else recognisers(options, records, settings)
         marks = reuse.marks if reuse else engines.marks
-        plan = make_plan(source, records, options, progress, marks=marks)
+        plan = make_plan(
+            source, records, options, progress, marks=marks, readers=encoder.info.readers
+        )
         run = _Run(
             plan=plan, encoder=encoder, store=store, hub_biases=hub_biases, sparse=sparse,
             reuse=reuse,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, EmptySourceError
-from polyseek.core.protocols import Source
+from polyseek.core.protocols import FileReader, Source
 from polyseek.core.reports import Failure, Progress, ProgressCallback
 from polyseek.core.types import Asset, AssetRecord, AssetStatus
-from polyseek.ingest.decode import decoders, no_decoder, suffix_of
+from polyseek.ingest.decode import decoders, no_decoder, reader_of, suffix_of
 from polyseek.ingest.marks import Marks, marked, unchanged
 
 
@@ -73,12 +73,13 @@ def make_plan(
     progress: ProgressCallback | None = None,
     *,
     marks: Marks | None = None,
+    readers: Sequence[FileReader] = (),
 ) -> Plan:
     """List the source and compare it with the collection's records.
 
     An asset whose etag its record has is unchanged, also a failed one: it would fail again. Where
-    a recogniser of this run has not read it yet, it is work all the same, and an unsupported one
-    is tried again once there is a decoder for it.
+    a recogniser of this run has not read it yet, it is work all the same; so is an unsupported one
+    once there is a decoder for it, and any once it is a tower's own file.
 
     Raises:
         SourceError: The source cannot be listed.
@@ -96,7 +97,8 @@ def make_plan(
             plan.unreadable.append(found)
             continue
         record = known.get(found.uri)
-        if record and unchanged(record, found, marks or {}) and not _readable_now(record, found):
+        same = record is not None and unchanged(record, found, marks or {})
+        if record and same and not _readable_now(record, found, readers):
             plan.skipped += 1
         else:
             plan.todo.append(replace(found, etag=marked(found.etag, marks or {})))
@@ -108,8 +110,11 @@ def make_plan(
     return plan
 
 
-def _readable_now(record: AssetRecord, asset: Asset) -> bool:
-    """Whether there is a decoder for an asset that had none."""
+def _readable_now(record: AssetRecord, asset: Asset, readers: Sequence[FileReader]) -> bool:
+    """Whether there is a decoder for an asset that had none, or a tower that has claimed it."""
+    reader = reader_of(asset.path, readers)
+    if reader is not None and record.status is not AssetStatus.FAILED:
+        return reader.modality not in record.modalities
     had_none = record.status is AssetStatus.UNSUPPORTED and record.reason == no_decoder(asset)
     return had_none and suffix_of(asset) in _suffixes()
 

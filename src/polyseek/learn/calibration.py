@@ -24,7 +24,7 @@ class Examples:
         corrected: ``(n,)`` cosine minus the hub correction.
         cohort: ``(n,)`` how well each one's query matches the cohort; zeros without a cohort.
         rows: ``(n,)`` size of the collection it was found in.
-        rank: ``(n,)`` where in its list it was, from 0.
+        rank: ``(n,)`` where in its list it was, from 0; what nobody knows of is not in the list.
         relevant: ``(n,)`` bool.
         answered: ``(n,)`` whether its query has a relevant segment in the collection.
         hub_mean: Mean hub bias of the collections.
@@ -82,7 +82,7 @@ def examples(
     known = np.take_along_axis(relevant, best, axis=1)
     keep = ~np.isnan(known)
     match = np.zeros(len(queries), np.float32) if cohort is None else cohort
-    rank = np.broadcast_to(np.arange(best.shape[1]), best.shape)
+    rank = np.cumsum(keep, axis=1) - 1
     return Examples(
         corrected=np.take_along_axis(corrected, best, axis=1)[keep].astype(np.float32),
         cohort=np.broadcast_to(match[:, None], best.shape)[keep].astype(np.float32),

@@ -85,7 +85,9 @@ def tune(
         (query, target)
         for query in asked
         for target in samples
-        if not _UNASKED & {query, target} and (query is not target or query is Modality.TEXT)
+        if not _UNASKED & {query, target}
+        and (query is not target or query is Modality.TEXT)
+        and (query, target) not in adapters.calibrations  # labelled pairs know better
     ]
     calibrations, notes = {}, []
     for done, pair in enumerate(pairs):

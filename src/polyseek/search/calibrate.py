@@ -40,7 +40,7 @@ class Calibrator:
         return self.tuning.words if self.tuning else WordEvidence()
 
     def calibration(self, pair: Pair) -> Calibration | None:
-        """The collection's own, else the shipped one, else None.
+        """The collection's own, else that of a joined modality, else the shipped one, else None.
 
         Neither says anything about queries that an adapter moves in another way than it was fitted
         to; nor do the stored hub biases, so there is no correction either.
@@ -50,6 +50,9 @@ class Calibrator:
         own = self.tuning.calibrations.get(pair) if self.tuning else None
         if own is not None:
             return own
+        joined = self.adapters.calibrations.get(pair)
+        if joined is not None:
+            return joined
         if self.adapters.key(pair) != NOTHING:
             return None
         return self.defaults.tuning.calibrations.get(pair) if self.defaults else None

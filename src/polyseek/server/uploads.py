@@ -48,7 +48,8 @@ class Uploads:
         """A media file; the ending of its name says what it is."""
         prepare = {modality: tower.prepare for modality, tower in encoder.towers.items()}
         plain = os.path.basename(name.replace("\\", "/")) or "file"  # noqa: PTH119 - no path of ours
-        return self._workers.read(Read(path=path, name=plain, prepare=prepare))
+        asked = Read(path=path, name=plain, prepare=prepare, readers=encoder.readers)
+        return self._workers.read(asked)
 
     def url(self, encoder: EncoderInfo, url: str) -> Query:
         """What a public URL serves.

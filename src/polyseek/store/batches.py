@@ -52,6 +52,18 @@ def require_finite(location: str, batches: Sequence[SegmentBatch]) -> None:
                 raise StoreError(f"{location}: an embedding is not finite; nothing written")
 
 
+def own_dim(manifest: Manifest, batch: SegmentBatch) -> int | None:
+    """Length of what is kept of a tower beside the shared embeddings; None for nothing.
+
+    A modality that was joined to an encoder is not in the collection's manifest.
+    """
+    known = manifest.tower_dims.get(batch.modality)
+    tower = batch.embeddings.tower
+    if known or not tower.shape[1] or np.array_equal(tower, batch.embeddings.shared):
+        return known
+    return int(tower.shape[1])
+
+
 def space_dim(manifest: Manifest, modality: Modality, space: Space) -> int:
     """Length of a modality's embeddings in a space; without a tower, that of the shared one."""
     own = manifest.tower_dims.get(modality, manifest.dim)

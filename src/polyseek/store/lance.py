@@ -40,7 +40,7 @@ from polyseek.store import (
     lance_versions,
     layout,
 )
-from polyseek.store.batches import join_batches, require_finite, space_dim, spread
+from polyseek.store.batches import join_batches, own_dim, require_finite, space_dim, spread
 from polyseek.store.lance_copies import Copies
 from polyseek.store.lance_kept import KeptBeside
 from polyseek.store.lance_rows import (
@@ -178,9 +178,7 @@ class LanceStore(WholeCollection, KeptBeside):
         """See `polyseek.core.protocols.StoreReader`."""
         table = self._table_of(modality)
         if table is None or not ids:
-            return np.full(
-                (len(ids), space_dim(self.manifest, modality, space)), np.nan, np.float32
-            )
+            return np.full((len(ids), self._space_dim(modality, space)), np.nan, np.float32)
         with self._reading():
             copy = self._copies.of(table, modality, few=len(ids))
             if copy is not None:
@@ -347,7 +345,9 @@ class LanceStore(WholeCollection, KeptBeside):
         """Replace the segments of these assets in one commit."""
         normalized = [normalize_row(segment.metadata) for segment in batch.segments]
         fields = evolve(self.fields(), normalized)
-        table = self._ready_table(batch.modality, fields, normalized)
+        table = self._ready_table(
+            batch.modality, fields, normalized, tower_dim=own_dim(self.manifest, batch)
+        )
         own = {name: fields[name] for name in layout.fields_of(table.schema)}
         rows = [split(row, fields) for row in normalized]
         for _, clashing in rows:
@@ -364,16 +364,20 @@ class LanceStore(WholeCollection, KeptBeside):
         merge.execute(arrow.select(table.schema.names))
 
     def _ready_table(
-        self, modality: Modality, fields: Mapping[str, FieldType], rows: Sequence[Mapping[str, Any]]
+        self,
+        modality: Modality,
+        fields: Mapping[str, FieldType],
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        tower_dim: int | None,
     ) -> Any:
         """The modality's table with a column of the right type for every field of these rows."""
         table = self._table_of(modality)
-        if table is None:
-            dims = self.manifest.dim, self.manifest.tower_dims.get(modality)
+        if table is None or self._left_by_another(table, tower_dim):
             name = layout.segments_table(modality)
-            self._tables[name] = self._database.create_table(
-                name, schema=layout.segments_schema(*dims), exist_ok=True
-            )
+            how: dict[str, Any] = {"exist_ok": True} if table is None else {"mode": "overwrite"}
+            schema = layout.segments_schema(self.manifest.dim, tower_dim)
+            self._tables[name] = self._database.create_table(name, schema=schema, **how)
             table = self._tables[name]
         for _, other in self._segment_tables():
             self._widen(other, fields)
@@ -382,6 +386,17 @@ class LanceStore(WholeCollection, KeptBeside):
         if new:
             table.add_columns([layout.arrow_field(name, fields[name]) for name in new])
         return table
+
+    def _left_by_another(self, table: Any, tower_dim: int | None) -> bool:
+        """Whether it is empty, and was made for a tower that is joined no more."""
+        return layout.tower_dim(table.schema) != tower_dim and not table.count_rows()
+
+    def _space_dim(self, modality: Modality, space: Space) -> int:
+        table = self._table_of(modality)
+        own = None if table is None else layout.tower_dim(table.schema)
+        if own is not None and space is Space.TOWER:
+            return own
+        return space_dim(self.manifest, modality, space)
 
     def _widen(self, table: Any, fields: Mapping[str, FieldType]) -> None:
         """Rewrite integer columns that have become numbers; one commit, so never half done."""
@@ -418,7 +433,7 @@ class LanceStore(WholeCollection, KeptBeside):
             return on_disk(table, request, condition)
 
     def _check_vector(self, request: Retrieval) -> None:
-        expected = space_dim(self.manifest, request.modality, request.space)
+        expected = self._space_dim(request.modality, request.space)
         if request.vector.shape != (expected,):
             raise DimensionError(
                 f"the query vector has shape {request.vector.shape}, the {request.space} space "

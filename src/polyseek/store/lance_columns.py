@@ -75,7 +75,12 @@ class _Upsert:
     def _append(self, first: SegmentColumns) -> SegmentColumns | None:
         """Stream chunks into a table for as long as its columns suffice; the one that does not."""
         fields = rows.evolved(self._store.fields(), first)
-        table = self._store._ready_table(first.modality, fields, [rows.kinds_of(first)])
+        table = self._store._ready_table(
+            first.modality,
+            fields,
+            [rows.kinds_of(first)],
+            tower_dim=self._store.manifest.tower_dims.get(first.modality),
+        )
         if first.sparse is not None and inverted.INDICES not in table.schema.names:
             table.add_columns(list(inverted.FIELDS))
         self._schema = table.schema

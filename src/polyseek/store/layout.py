@@ -134,6 +134,12 @@ def vectors_in(names: Sequence[str]) -> list[str]:
     return [column for column in VECTOR_COLUMN.values() if column in names]
 
 
+def tower_dim(schema: pa.Schema) -> int | None:
+    """Length of a segments table's tower embeddings; None where it keeps none."""
+    column = VECTOR_COLUMN[Space.TOWER]
+    return int(schema.field(column).type.list_size) if column in schema.names else None
+
+
 def segments_schema(dim: int, tower_dim: int | None) -> pa.Schema:
     """A segments table before any metadata: shared float32 ``(dim,)``, tower float16 if any."""
     tower = [(VECTOR_COLUMN[Space.TOWER], pa.list_(pa.float16(), tower_dim))] if tower_dim else []

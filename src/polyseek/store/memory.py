@@ -97,7 +97,7 @@ class MemoryStore:
 
     def vectors(self, modality: Modality, ids: Sequence[str], space: Space) -> Floats:
         """See `polyseek.core.protocols.StoreReader`."""
-        found = np.full((len(ids), space_dim(self.manifest, modality, space)), np.nan, np.float32)
+        found = np.full((len(ids), self._space_dim(modality, space)), np.nan, np.float32)
         for i, row in enumerate(map(self._rows.get, ids)):
             if row is not None and row.segment.modality is modality:
                 found[i] = self._vector(row, space)
@@ -249,12 +249,18 @@ class MemoryStore:
         self._rows = {k: r for k, r in self._rows.items() if r.segment.asset_uri not in uris}
 
     def _check_vector(self, request: Retrieval) -> None:
-        expected = space_dim(self.manifest, request.modality, request.space)
+        expected = self._space_dim(request.modality, request.space)
         if request.vector.shape != (expected,):
             raise DimensionError(
                 f"query vector has shape {request.vector.shape}, the {request.space} space of "
                 f"{request.modality} needs ({expected},)"
             )
+
+    def _space_dim(self, modality: Modality, space: Space) -> int:
+        row = next(iter(self._of(modality)), None)
+        if space is Space.TOWER and row is not None and len(row.tower):
+            return len(row.tower)
+        return space_dim(self.manifest, modality, space)
 
     def _eligible(self, request: Retrieval) -> list[_Row]:
         """The modality's rows that pass the filter."""

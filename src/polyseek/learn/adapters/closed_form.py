@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.adapting import QueryMap
+from polyseek.core.maps import QueryMap
 from polyseek.core.types import Floats
 
 Doubles = NDArray[np.float64]

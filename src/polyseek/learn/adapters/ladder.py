@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from polyseek.core.adapting import QueryMap, between, features_of
+from polyseek.core.adapting import between, features_of
+from polyseek.core.maps import QueryMap
 from polyseek.core.metrics import ranks, reciprocal_ranks
 from polyseek.core.types import Floats
 from polyseek.learn.adapters.closed_form import Examples, Rung
@@ -57,6 +59,10 @@ class Task:
         queries, pair = self.pairs.first.embeddings, self.pairs.pair
         self.features = features_of(queries)
         self.unadapted = queries.compared(pair)
+        self.baseline = "none", self.unadapted
+        """Name of the search that must be beaten; ``(q, dim)`` where the queries lie in it."""
+        self.strengths: Sequence[float] = STRENGTHS
+        """Shares of the adapted vector that are tried."""
         self.targets = self.pairs.second.found.compared(pair)
         self.gallery = np.concatenate([self.targets, self.distractors])
         self.relevant = np.concatenate(
@@ -120,10 +126,10 @@ def _pick(rung: Rung, task: Task, inner: Flags, held_out: Flags) -> tuple[int, f
     asked, items = task.queries_of(held_out), task.competitors(held_out)
     unadapted, gallery = task.unadapted[asked], task.gallery[items]
     relevant, before = task.relevant[np.ix_(asked, items)], unadapted @ gallery.T
-    best, picked = -1.0, (0, STRENGTHS[0])
+    best, picked = -1.0, (0, task.strengths[0])
     for i, found in enumerate(rung.path(task.examples(inner))):
         after = found(task.features[asked], unadapted) @ gallery.T
-        for strength in STRENGTHS:
+        for strength in task.strengths:
             scores = (1 - strength) * before + strength * after
             value = float(reciprocal_ranks(ranks(scores, relevant)).mean())
             if value > best:

@@ -119,10 +119,17 @@ class Linked:
 
     def reversed(self) -> Linked:
         """The same pairs from the other side."""
-        turned = object.__new__(Linked)  # they have been checked
-        turned.__dict__.update(first=self.second, second=self.first, links=self.links[:, ::-1])
-        turned.__dict__["groups"] = self.groups
-        return turned
+        return self._again(first=self.second, second=self.first, links=self.links[:, ::-1])
+
+    def with_first(self, side: Side) -> Linked:
+        """The same pairs, with the same items of the first side embedded in another way."""
+        return self._again(first=side, second=self.second, links=self.links)
+
+    def _again(self, **parts: Side | Rows) -> Linked:
+        """The same pairs, which have been checked."""
+        made = object.__new__(Linked)
+        made.__dict__.update(parts, groups=self.groups)
+        return made
 
     def leaks(self, held_out: Flags) -> list[str]:
         """What a given split leaks: items of held-out links that are also, or nearly, in the rest.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.adapting import QueryMap
+from polyseek.core.maps import QueryMap
 from polyseek.core.types import Floats
 from polyseek.learn.adapters.closed_form import Examples, Ridge
 

@@ -40,7 +40,7 @@ class Judged:
     """A rung, and what its queries found while they were held out.
 
     Attributes:
-        rung: Its name; ``none`` for the unadapted search.
+        rung: Its name; ``none`` for the unadapted search, ``chance`` for one that knows nothing.
         placed: ``(q, dim)`` where maps that had not seen them put the queries.
         ranks: ``(q,)`` of each query's best answer.
         seconds: It took.
@@ -83,6 +83,7 @@ class Verdict:
         """JSON-ready form: recall in percent with intervals, before and after."""
         return {
             "rung": self.after.rung,
+            "baseline": self.before.rung,
             "better": self.better,
             "strength": self.after.fitted.strength if self.after.fitted else 0.0,
             "queries": len(self.groups),
@@ -110,7 +111,8 @@ def climb(task: Task, *, tried: Callable[[str], None] | None = None) -> Verdict:
         task: What to fit.
         tried: Called with the name of every rung that is begun.
     """
-    before = Judged(rung="none", placed=task.unadapted, ranks=held_out_ranks(task, task.unadapted))
+    name, rows = task.baseline
+    before = Judged(rung=name, placed=rows, ranks=held_out_ranks(task, rows))
     groups, current, best = task.query_groups(), before, None
     values = {before.rung: float(reciprocal_ranks(before.ranks).mean())}
     everything = np.ones(len(task.pairs.links), bool)
@@ -130,7 +132,7 @@ def climb(task: Task, *, tried: Callable[[str], None] | None = None) -> Verdict:
         after=best,
         groups=groups,
         gain=gain(before.ranks, best.ranks, groups),
-        gallery=round(float(np.mean([len(task.competitors(f)) for f in _folds(task)]))),
+        gallery=gallery_size(task),
         tried=values,
     )
 
@@ -162,6 +164,11 @@ def held_out_ranks(task: Task, placed: Floats) -> Values:
         scores = placed[rows] @ task.gallery[items].T
         found[rows] = ranks(scores, task.relevant[np.ix_(rows, items)])
     return found
+
+
+def gallery_size(task: Task) -> int:
+    """Number of items that held-out queries compete for, on average."""
+    return round(float(np.mean([len(task.competitors(held_out)) for held_out in _folds(task)])))
 
 
 def _folds(task: Task) -> list[Flags]:
@@ -217,6 +224,8 @@ def calibrate(task: Task, judged: Judged, defaults: Defaults | None) -> Calibrat
     except ValueError:
         return None
     best = drawn.probability(found)[(drawn.rank == 0) & ~drawn.answered]
+    if not len(best):
+        return None
     return replace(found, match_probability=match_probability(best, np.ones(len(best))))
 
 
