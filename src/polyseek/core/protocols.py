@@ -208,6 +208,13 @@ class EncoderFamily(Protocol):
 
 
 @runtime_checkable
+class LicensedFamily(EncoderFamily, Protocol):
+    """A family of models that come with one licence where they name none."""
+
+    licence: str
+
+
+@runtime_checkable
 class PatchEncoder(Encoder, Protocol):
     """An encoder that also knows where in a picture something is, and what single words look like.
 
