@@ -97,7 +97,7 @@ class Decoder(Protocol):
     """Bytes -> signals. Picklable; runs in a worker process."""
 
     suffixes: frozenset[str]
-    """File name endings it reads, lower case, with the dot."""
+    """File name endings it reads, lower case, with the dot: ``.png``, or ``.depth.png``."""
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
         """The asset's streams. Raises `DecodeError`."""

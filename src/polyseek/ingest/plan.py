@@ -111,7 +111,7 @@ def make_plan(
 def _readable_now(record: AssetRecord, asset: Asset) -> bool:
     """Whether there is a decoder for an asset that had none."""
     had_none = record.status is AssetStatus.UNSUPPORTED and record.reason == no_decoder(asset)
-    return had_none and suffix_of(asset) in _suffixes()
+    return had_none and suffix_of(asset.path, _suffixes()) in _suffixes()
 
 
 @cache

@@ -20,7 +20,7 @@ from polyseek.core.hits import PICTURE_LABEL, Query
 from polyseek.core.objects import BUCKETS, scheme_of
 from polyseek.core.texts import well_formed
 from polyseek.core.types import Asset, Modality
-from polyseek.ingest.decode import decoder_for, decoders, segmenters
+from polyseek.ingest.decode import decoder_for, decoders, segmenters, suffix_of
 from polyseek.ingest.sources.locate import open_uri, uri_of
 
 TEXT_PREFIX = "text:"
@@ -97,8 +97,8 @@ def _looks_like_path(term: str) -> bool:
 
 def _is_file_name(term: str) -> bool:
     """A word such as ``blue.png``: searched for as text, a wrong name would seem to find things."""
-    suffix = Path(term).suffix.lower()
-    return bool(suffix) and not re.search(r"\s", term) and suffix in decoders()
+    known = decoders()
+    return not re.search(r"\s", term) and suffix_of(term, known) in known
 
 
 def _from_text(text: str) -> Query:
@@ -158,7 +158,8 @@ def _from_url(url: str, *, offline: bool) -> Query:
         raise QueryError(f"{url}: cannot be fetched: the last {missing:,} bytes did not come")
     name = Path(urlsplit(url).path).name
     asset = replace(_asset(url, name), size_bytes=len(data))
-    if Path(name).suffix.lower() not in decoders():
+    known = decoders()
+    if suffix_of(name, known) not in known:
         asset = replace(asset, path="picture.jpg")  # many image URLs have no ending
     return _query(asset, BytesIO(data), label=url)
 
