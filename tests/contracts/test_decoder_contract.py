@@ -9,6 +9,8 @@ from polyseek.ingest.decoders.audio import AudioDecoder
 from polyseek.ingest.decoders.epub import EpubDecoder
 from polyseek.ingest.decoders.image import ImageDecoder
 from polyseek.ingest.decoders.mail import MailDecoder
+from polyseek.ingest.decoders.maps import DepthDecoder, ThermalDecoder
+from polyseek.ingest.decoders.motion import MotionDecoder
 from polyseek.ingest.decoders.office import OfficeDecoder
 from polyseek.ingest.decoders.pdf import PdfDecoder
 from polyseek.ingest.decoders.subtitles import SubtitleDecoder
@@ -34,6 +36,64 @@ class TestImageDecoder(DecoderConformance):
             Image.fromarray(pixels).save(stream, format_)
             files["photo" + suffix] = stream.getvalue()
         return files
+
+
+def encoded(values, kind):
+    stream = io.BytesIO()
+    if kind == "NPY":
+        np.save(stream, values)
+    else:
+        Image.fromarray(values).save(stream, kind)
+    return stream.getvalue()
+
+
+class TestDepthDecoder(DecoderConformance):
+    def make_decoder(self):
+        return DepthDecoder()
+
+    def samples(self):
+        rng = np.random.default_rng(0)
+        mm = rng.integers(0, 8000, (48, 64), np.uint16)
+        metres = np.where(mm > 500, mm / 1000, np.nan).astype(np.float32)
+        return {
+            "a.depth.png": encoded(mm, "PNG"),
+            "b.depth.tif": encoded(mm, "TIFF"),
+            "c.depth.tiff": encoded(metres, "TIFF"),
+            "d.depth.npy": encoded(metres, "NPY"),
+        }
+
+
+class TestThermalDecoder(DecoderConformance):
+    def make_decoder(self):
+        return ThermalDecoder()
+
+    def samples(self):
+        rng = np.random.default_rng(0)
+        grey = rng.integers(0, 256, (48, 64), np.uint8)
+        return {
+            "a.thermal.png": encoded(grey, "PNG"),
+            "b.thermal.jpg": encoded(np.stack([grey] * 3, axis=-1), "JPEG"),
+            "c.thermal.tif": encoded(rng.integers(29_000, 31_000, (48, 64), np.uint16), "TIFF"),
+            "d.thermal.npy": encoded(rng.normal(20, 5, (48, 64)), "NPY"),
+        }
+
+
+class TestMotionDecoder(DecoderConformance):
+    truncation_shows = False
+
+    def make_decoder(self):
+        return MotionDecoder()
+
+    def samples(self):
+        rng = np.random.default_rng(0)
+        rows = np.column_stack([np.arange(200) / 100, rng.normal(size=(200, 6))])
+        lines = [",".join(f"{value:.4f}" for value in row) for row in rows]
+        names = "timestamp,acc_x,acc_y,acc_z,gyro_x,gyro_y,gyro_z"
+        return {
+            "a.imu.csv": "\n".join([names, *lines]).encode(),
+            "b.imu.csv": "\r\n".join(lines).encode(),
+            "c.imu.npy": encoded(rows, "NPY"),
+        }
 
 
 class TestTextDecoder(DecoderConformance):

@@ -2,9 +2,11 @@ import numpy as np
 from PIL import Image
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.types import Frame, Media, Modality, Sound, Span, SpanUnit
+from polyseek.core.types import Frame, Media, Modality, Motion, Sound, Span, SpanUnit
 from polyseek.ingest.segmenters.audio import AudioSegmenter
 from polyseek.ingest.segmenters.image import ImageSegmenter
+from polyseek.ingest.segmenters.maps import DepthSegmenter, ThermalSegmenter
+from polyseek.ingest.segmenters.motion import MotionSegmenter
 from polyseek.ingest.segmenters.text import TextSegmenter
 from polyseek.ingest.segmenters.video import VideoSegmenter
 from polyseek.testing.segmenter import SegmenterConformance
@@ -17,6 +19,39 @@ class TestImageSegmenter(SegmenterConformance):
     def media(self):
         signal = Image.new("RGB", (4, 3))
         return {"a.jpg": Media(modality=Modality.IMAGE, signal=signal, metadata={"width": 4})}
+
+
+class TestDepthSegmenter(SegmenterConformance):
+    kind, modality = DepthSegmenter, Modality.DEPTH
+
+    def make_segmenter(self):
+        return self.kind(IndexOptions())
+
+    def media(self):
+        signal = np.ones((3, 4), np.float32)
+        return {"a.npy": Media(modality=self.modality, signal=signal, metadata={"width": 4})}
+
+
+class TestThermalSegmenter(TestDepthSegmenter):
+    kind, modality = ThermalSegmenter, Modality.THERMAL
+
+
+class TestMotionSegmenter(SegmenterConformance):
+    def make_segmenter(self):
+        return MotionSegmenter(IndexOptions())
+
+    def media(self):
+        def motion(*stretches):
+            for start_s, seconds in stretches:
+                samples = np.zeros((6, seconds * 50), np.float32)
+                yield Motion(samples=samples, sample_rate_hz=50, start_s=start_s)
+
+        return {
+            "a.imu.csv": Media(
+                modality=Modality.IMU, signal=motion((0, 31), (40, 3)), metadata={"n": 1}
+            ),
+            "short.imu.csv": Media(modality=Modality.IMU, signal=motion((0, 1))),
+        }
 
 
 class TestTextSegmenter(SegmenterConformance):

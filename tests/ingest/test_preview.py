@@ -165,3 +165,20 @@ def test_there_is_no_preview_of_what_is_gone_broken_or_no_local_file(tmp_path, m
         "s3://bucket/red.png",
     ]
     assert [preview(hit(uri, modality)) for uri in uris] == [None] * len(uris)
+
+
+def test_maps_are_shown_in_grey(tmp_path):
+    near = np.full((40, 60), 4000, np.uint16)
+    near[:, :20], near[:, 40:] = 1000, 0
+    Image.fromarray(near).save(tmp_path / "a.depth.png")
+    shown = np.asarray(
+        Image.open(io.BytesIO(preview(hit(tmp_path / "a.depth.png", Modality.DEPTH)).data))
+    )
+    assert shown[20, 5] > 240
+    assert 10 < shown[20, 30] < 60
+    assert shown[20, 55] < 8
+    np.save(tmp_path / "b.thermal.npy", np.repeat([[10.0, 30.0]], 20, axis=0).repeat(20, axis=1))
+    found = preview(hit(tmp_path / "b.thermal.npy", Modality.THERMAL))
+    warm = np.asarray(Image.open(io.BytesIO(found.data)))
+    assert warm[10, 5] < 20
+    assert warm[10, 35] > 235

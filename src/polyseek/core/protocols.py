@@ -97,7 +97,7 @@ class Decoder(Protocol):
     """Bytes -> signals. Picklable; runs in a worker process."""
 
     suffixes: frozenset[str]
-    """File name endings it reads, lower case, with the dot."""
+    """File name endings it reads, lower case, with the dot: ``.png``, or ``.depth.png``."""
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
         """The asset's streams. Raises `DecodeError`."""
@@ -236,6 +236,13 @@ class EncoderFamily(Protocol):
     def load(self, files: ModelFiles, settings: Settings) -> Encoder:
         """The encoder. Raises as `look` does."""
         ...
+
+
+@runtime_checkable
+class LicensedFamily(EncoderFamily, Protocol):
+    """A family of models that come with one licence where they name none."""
+
+    licence: str
 
 
 @runtime_checkable

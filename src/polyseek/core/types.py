@@ -34,8 +34,8 @@ Signal: TypeAlias = "str | Image | Sound | Motion | Sequence[Image] | NDArray[np
 motion, or ``(height, width)`` float32: a depth map in metres, 0 where not known, or a thermal image
 from 0 (coldest) to 1 (warmest)."""
 
-Stream: TypeAlias = "Iterator[Sound] | Iterator[Frame]"
-"""A sound or a video as it is decoded, piece by piece: a long one never sits in memory."""
+Stream: TypeAlias = "Iterator[Sound] | Iterator[Frame] | Iterator[Motion]"
+"""A sound, a video or motion as it is decoded, piece by piece: a long one never sits in memory."""
 
 Prepared: TypeAlias = "str | NDArray[np.generic]"
 """A signal after an encoder's preprocessing: a text, or an array of the tower's input shape."""

@@ -20,7 +20,10 @@ from polyseek.core.types import (
     Role,
     Tower,
 )
-from polyseek.encode.pictures import PicturePrepare, ShotPrepare, pixel_values
+from polyseek.encode.filterbanks import FilterbankPrepare
+from polyseek.encode.maps import MapPrepare
+from polyseek.encode.motions import MotionPrepare
+from polyseek.encode.pictures import ClipsPrepare, PicturePrepare, ShotPrepare, pixel_values
 from polyseek.encode.sounds import SpectrogramPrepare, is_longer
 from polyseek.encode.spec import Spec, TowerSpec, preparing
 from polyseek.encode.tokens import pooled
@@ -71,8 +74,8 @@ class ModelEncoder:
         if tower is None:
             raise no_tower(self.info.name, modality, self.spec.towers)
         size = 1 if tower.one_by_one else tower.batch_size
-        if modality is Modality.VIDEO and not tower.frames:
-            rows = self._mean_frames(batch, tower, size)
+        if tower.clips or (modality is Modality.VIDEO and not tower.frames):
+            rows = self._mean_parts(modality, batch, tower, size)
         else:
             parts = [batch[i : i + size] for i in range(0, len(batch), size)]
             rows = self._joined([self._embed(modality, tower, part, role) for part in parts])
@@ -99,18 +102,28 @@ class ModelEncoder:
             return self.tokenise([str(text) for text in batch], role)
         arrays = cast("Sequence[NDArray[np.generic]]", batch)
         if tower.picture is not None:
+            if tower.frames:  # a still picture is a clip in which nothing moves
+                arrays = [a if a.ndim == 4 else np.stack([a] * tower.frames) for a in arrays]
             return pixel_values(arrays, tower.picture)
+        if tower.map is not None:
+            return {"pixel_values": np.stack(arrays)}
+        if tower.motion is not None:
+            return {"samples": np.stack(arrays)}
+        if tower.filterbank is not None:
+            return {"input_features": np.stack(arrays)}
         longer = np.array([[is_longer(each)] for each in arrays])
         return {"input_features": np.stack(arrays), "is_longer": longer}
 
-    def _mean_frames(self, batch: Sequence[Prepared], tower: TowerSpec, size: int) -> Floats:
-        """The mean of each shot's frames, as unit vectors of their own."""
-        frames = [frame for shot in batch for frame in cast("NDArray[np.generic]", shot)]
-        parts = [frames[i : i + size] for i in range(0, len(frames), size)]
+    def _mean_parts(
+        self, modality: Modality, batch: Sequence[Prepared], tower: TowerSpec, size: int
+    ) -> Floats:
+        """The mean of each signal's frames or clips, as unit vectors of their own."""
+        parts = [part for whole in batch for part in cast("NDArray[np.generic]", whole)]
+        together = [parts[i : i + size] for i in range(0, len(parts), size)]
         rows = self._joined(
-            [self._embed(Modality.VIDEO, tower, part, Role.DOCUMENT) for part in parts]
+            [self._embed(modality, tower, each, Role.DOCUMENT) for each in together]
         )
-        ends = np.cumsum([len(cast("Any", shot)) for shot in batch])[:-1]
+        ends = np.cumsum([len(cast("Any", whole)) for whole in batch])[:-1]
         return self._joined(
             [unit(each.mean(axis=0, keepdims=True)) for each in np.split(rows, ends) if len(each)]
         )
@@ -125,7 +138,16 @@ def prepare_of(modality: Modality, tower: TowerSpec) -> Prepare:
         return as_text
     if tower.sound is not None:
         return SpectrogramPrepare(tower.sound)
+    if tower.filterbank is not None:
+        return FilterbankPrepare(tower.filterbank, tower.clips)
+    if tower.motion is not None:
+        return MotionPrepare(tower.motion, tower.clips)
+    if tower.map is not None:
+        return MapPrepare(tower.map)
     if tower.picture is None:
         raise EncoderError(f"the {modality} tower does not say how signals are made ready for it")
-    each = PicturePrepare(tower.picture)
-    return ShotPrepare(each, tower.frames) if modality is Modality.VIDEO else each
+    if modality is not Modality.VIDEO:
+        return PicturePrepare(tower.picture)
+    if tower.clips:
+        return ClipsPrepare(tower.picture, tower.frames, tower.clips)
+    return ShotPrepare(PicturePrepare(tower.picture), tower.frames)

@@ -17,7 +17,7 @@ from polyseek.core.artifacts import reported
 from polyseek.core.config import Settings
 from polyseek.core.errors import ModelLoadError, UnknownPluginError
 from polyseek.core.model_files import ModelFiles, check_licence, is_noncommercial, local_files
-from polyseek.core.protocols import Encoder, EncoderFamily
+from polyseek.core.protocols import Encoder, EncoderFamily, LicensedFamily
 from polyseek.core.reports import ProgressCallback
 from polyseek.encode import catalogue
 
@@ -79,7 +79,7 @@ def source_of(name: str, settings: Settings) -> str:
                 f"{name}: is listed for comparison; polyseek does not read the files of its family "
                 f"({entry.family}) yet. Those it reads: 'polyseek models'"
             )
-        return entry.source
+        return f"{entry.family}:{entry.source}" if entry.family else entry.source
     _, location = _split(name)
     if location.startswith(hub.PREFIX) or _is_path(location) or _is_path(name):
         return name
@@ -95,7 +95,8 @@ def same(given: str, recorded: str) -> bool:
     A repository without a revision is the collection's own revision of it.
     """
     entry = catalogue.ENTRIES.get(given)
-    given = entry.source if entry and entry.source else given
+    if entry and entry.source:
+        given = f"{entry.family}:{entry.source}" if entry.family else entry.source
     if given == recorded:
         return True
     if _split(given)[1].startswith(hub.PREFIX):
@@ -121,6 +122,9 @@ def _from_hub(
     found = hub.listing(location, settings)
     check_licence(found.name, found.licence, settings, noncommercial=found.noncommercial)
     family = _family(prefix, location, list(found.sizes))
+    if not found.licence and isinstance(family, LicensedFamily):
+        assumed = is_noncommercial(family.licence)
+        check_licence(found.name, family.licence, settings, noncommercial=assumed)
     files = hub.pull(
         found,
         family.wanted,

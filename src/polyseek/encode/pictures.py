@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from polyseek.encode.spec import PictureSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_T = TypeVar("_T")
 
 LONGEST_RATIO = 64
 """Of a longer panorama only the middle is looked at: resizing it whole could take gigabytes."""
@@ -32,14 +34,17 @@ class PicturePrepare:
 
     def __call__(self, signal: Signal) -> NDArray[np.uint8]:
         """``(height, width, 3)`` uint8."""
+        pixels = self.whole(signal)
+        return _centre(pixels, *self.spec.crop) if self.spec.crop else pixels
+
+    def whole(self, signal: Signal) -> NDArray[np.uint8]:
+        """``(height, width, 3)`` uint8, resized but not cropped."""
         from PIL import Image
 
         if not isinstance(signal, Image.Image):
             raise EncoderError(f"expected a picture, got {type(signal).__name__}")
         image = signal if signal.mode == "RGB" else signal.convert("RGB")
-        resized = _resized(_without_ends(image), self.spec)
-        pixels = np.asarray(resized)
-        return _centre(pixels, *self.spec.crop) if self.spec.crop else pixels
+        return np.asarray(_resized(_without_ends(image), self.spec))
 
 
 @dataclass(frozen=True)
@@ -56,17 +61,58 @@ class ShotPrepare:
 
     def __call__(self, signal: Signal) -> NDArray[np.uint8]:
         """See the class."""
-        if not isinstance(signal, list | tuple) or not signal:
-            raise EncoderError(f"expected the frames of a shot, got {type(signal).__name__}")
-        frames = list(signal)
+        frames = frames_of(signal)
         if self.count:
-            places = np.linspace(0, len(frames) - 1, self.count).round().astype(int)
-            frames = [frames[i] for i in places]
+            frames = spread(frames, self.count)
         made = [self.each(frame) for frame in frames]
         if len({pixels.shape for pixels in made}) > 1:  # patches keep a picture's shape
             size = frames[0].size
             made = [self.each(frame.resize(size)) for frame in frames]
         return np.stack(made)
+
+
+@dataclass(frozen=True)
+class ClipsPrepare:
+    """The frames of a video shot -> ``(clips * crops, frames, height, width, 3)`` uint8.
+
+    Attributes:
+        spec: How a frame is made ready.
+        count: Frames of a clip; of a shot with fewer, some twice.
+        clips: Most clips.
+    """
+
+    spec: PictureSpec
+    count: int
+    clips: int
+
+    def __call__(self, signal: Signal) -> NDArray[np.uint8]:
+        """See the class."""
+        frames = frames_of(signal)
+        clips = min(self.clips, math.ceil(len(frames) / self.count))
+        size = frames[0].size
+        each = PicturePrepare(self.spec)
+        made = [each.whole(frame if frame.size == size else frame.resize(size)) for frame in frames]
+        shown = np.stack(spread(made, clips * self.count))
+        crops = np.stack(_crops(shown, self.spec))
+        pixels: NDArray[np.uint8] = np.concatenate(np.split(crops, clips, axis=1))
+        return pixels
+
+
+def frames_of(signal: Signal) -> list[Image]:
+    """The frames of a shot.
+
+    Raises:
+        EncoderError: It is none.
+    """
+    if not isinstance(signal, list | tuple) or not signal:
+        raise EncoderError(f"expected the frames of a shot, got {type(signal).__name__}")
+    return list(signal)
+
+
+def spread(items: Sequence[_T], count: int) -> list[_T]:
+    """So many of them, evenly from the first to the last; some twice where there are fewer."""
+    places = np.linspace(0, len(items) - 1, count).round().astype(int)
+    return [items[i] for i in places]
 
 
 def pixel_values(batch: Sequence[NDArray[np.generic]], spec: PictureSpec) -> Mapping[str, Any]:
@@ -92,7 +138,7 @@ def _resized(image: Image, spec: PictureSpec) -> Image:
     if spec.patch:
         target = patch_size(width, height, spec)
     elif len(spec.resize) == 1:
-        target = _short_side(width, height, spec.resize[0])
+        target = short_side(width, height, spec.resize[0])
     elif len(spec.resize) == 2:
         target = spec.resize[1], spec.resize[0]
     else:
@@ -100,7 +146,8 @@ def _resized(image: Image, spec: PictureSpec) -> Image:
     return image.resize(target, spec.resample)
 
 
-def _short_side(width: int, height: int, short: int) -> tuple[int, int]:
+def short_side(width: int, height: int, short: int) -> tuple[int, int]:
+    """Width and height of a picture of this shape whose shorter side is `short`."""
     if width <= height:
         return short, int(short * height / width)
     return int(short * width / height), short
@@ -130,6 +177,22 @@ def _centre(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     whole[above : above + rows, before : before + columns] = pixels
     top, left = max(0, top + above), max(0, left + before)
     return whole[top : top + height, left : left + width]
+
+
+def _crops(pixels: NDArray[np.uint8], spec: PictureSpec) -> list[NDArray[np.uint8]]:
+    """Crops of ``(n, rows, columns, 3)``, evenly along the longer side; centred along the other."""
+    height, width = spec.crop
+    rows, columns = pixels.shape[1:3]
+    spare = max(rows - height, 0), max(columns - width, 0)
+    along = 0 if rows > columns else 1
+    shares = np.linspace(0, 1, spec.crops) if spec.crops > 1 else [0.5]
+    made = []
+    for share in shares:
+        top, left = (
+            math.ceil(room * (share if axis == along else 0.5)) for axis, room in enumerate(spare)
+        )
+        made.append(pixels[:, top : top + height, left : left + width])
+    return made
 
 
 def patch_size(width: int, height: int, spec: PictureSpec) -> tuple[int, int]:

@@ -79,6 +79,8 @@ class PictureSpec:
         std: By channel.
         patch: Side of a patch, for models that take a picture of any shape as patches; 0 for none.
         max_patches: Most patches of a picture.
+        crops: How many crops of a video's frame are looked at, evenly from one end of its longer
+            side to the other.
     """
 
     resize: tuple[int, ...] = ()
@@ -89,6 +91,7 @@ class PictureSpec:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     patch: int = 0
     max_patches: int = 0
+    crops: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,58 @@ class SoundSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilterbankSpec:
+    """How clips of a sound become Kaldi's log mel filterbanks ``(1, bands, frames)``.
+
+    Attributes:
+        sample_rate_hz: Of the samples.
+        clip_s: Length of a clip.
+        bands: Number of mel bands.
+        frames: Number of windows, 10 ms apart; a short sound is filled up with zeros.
+        mean: Subtracted from each value.
+        std: Each value is divided by it then.
+    """
+
+    sample_rate_hz: int = 16_000
+    clip_s: float = 2.0
+    bands: int = 128
+    frames: int = 204
+    mean: float = 0.0
+    std: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSpec:
+    """How depth maps and thermal images become ``(1, side, side)``.
+
+    Attributes:
+        side: The shorter side is resized to it, then the centre is cut out.
+        nearness: What 1 m becomes, 2 m half of it; never more than 1, and 0 where the depth is not
+            known. 0 to leave values as they are.
+        mean: Subtracted from each value.
+        std: Each value is divided by it then.
+    """
+
+    side: int
+    nearness: float = 0.0
+    mean: float = 0.0
+    std: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionSpec:
+    """How clips of motion become ``(6, steps)``.
+
+    Attributes:
+        clip_s: Length of a clip.
+        steps: Samples of a clip.
+    """
+
+    clip_s: float = 5.0
+    steps: int = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
 class TowerSpec:
     """One modality's tower.
 
@@ -134,11 +189,16 @@ class TowerSpec:
         batch_size: Signals per call.
         one_by_one: Signals go through alone: in a graph that scales activations over the whole
             batch, as dynamic int8 does, neighbours change an embedding.
-        frames: Frames of a shot that a video tower takes at once; 0 where each frame goes through
-            alone and the mean counts.
+        frames: Frames of a shot that a video tower takes at once, and how often such a tower takes
+            a still picture; 0 where each frame goes through alone and the mean counts.
+        clips: Most clips of a recording, evenly from its beginning to its end, of which each goes
+            through alone and the mean counts; 0 where it goes through whole.
         text: For texts.
-        picture: For pictures, video frames, depth maps and thermal images.
-        sound: For sounds.
+        picture: For pictures and video frames.
+        sound: For sounds, as CLAP hears them.
+        filterbank: For sounds, as Kaldi hears them.
+        map: For depth maps and thermal images.
+        motion: For motion.
     """
 
     graph: str = ""
@@ -148,9 +208,13 @@ class TowerSpec:
     batch_size: int = 16
     one_by_one: bool = False
     frames: int = 0
+    clips: int = 0
     text: TextSpec | None = None
     picture: PictureSpec | None = None
     sound: SoundSpec | None = None
+    filterbank: FilterbankSpec | None = None
+    map: MapSpec | None = None
+    motion: MotionSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,21 +273,27 @@ def read_spec(path: Path) -> Spec:
 
 
 _NEEDS = {
-    Modality.TEXT: "text",
-    Modality.AUDIO: "sound",
-    Modality.IMAGE: "picture",
-    Modality.VIDEO: "picture",
+    Modality.TEXT: ("text",),
+    Modality.AUDIO: ("sound", "filterbank"),
+    Modality.IMAGE: ("picture",),
+    Modality.VIDEO: ("picture",),
+    Modality.DEPTH: ("map",),
+    Modality.THERMAL: ("map",),
+    Modality.IMU: ("motion",),
 }
 
 
 def _check_tower(where: str, modality: Modality, tower: TowerSpec) -> None:
-    needed = _NEEDS.get(modality)
-    if needed is None:
-        raise ModelLoadError(f"{where}: an ONNX folder has no {modality} tower; known: text, ...")
+    needed = _NEEDS[modality]
     if not tower.graph:
         raise ModelLoadError(f"{where}: names no graph")
-    if getattr(tower, needed) is None:
-        raise ModelLoadError(f"{where}: lacks the table [towers.{modality}.{needed}]")
+    if all(getattr(tower, each) is None for each in needed):
+        tables = " or ".join(f"[towers.{modality}.{each}]" for each in needed)
+        raise ModelLoadError(f"{where}: lacks the table {tables}")
+    if tower.clips < 1 and (tower.filterbank or tower.motion):
+        raise ModelLoadError(f"{where}: clips is {tower.clips}; expected 1 or more")
+    if tower.clips and tower.picture and not (tower.frames and tower.picture.crop):
+        raise ModelLoadError(f"{where}: clips of a video need frames, and a picture with a crop")
 
 
 def read_table(kind: type[_T], table: Mapping[str, Any], where: str) -> _T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from time import perf_counter
@@ -165,20 +165,22 @@ def decoder_for(
     Raises:
         UnsupportedMediaError: There is none.
     """
-    decoder = reader_of(asset.path, readers) or known.get(suffix_of(asset))
+    decoder = reader_of(asset.path, readers) or known.get(suffix_of(asset.path, known))
     if decoder is None:
         raise UnsupportedMediaError(asset.uri, no_decoder(asset))
     return decoder
 
 
-def suffix_of(asset: Asset) -> str:
-    """The file name ending that decides on the decoder."""
-    return PurePosixPath(asset.path).suffix.lower()
+def suffix_of(path: str, known: Container[str] = ()) -> str:
+    """The file name ending that decides on the decoder: the last two together, if known."""
+    suffixes = [each.lower() for each in PurePosixPath(path).suffixes]
+    both = "".join(suffixes[-2:])
+    return both if both in known else "".join(suffixes[-1:])
 
 
 def no_decoder(asset: Asset) -> str:
     """The reason of an asset that has no decoder."""
-    suffix = suffix_of(asset)
+    suffix = suffix_of(asset.path)
     named = f"'{suffix}' files" if suffix else "files without an ending"
     return f"{named} are not supported"
 

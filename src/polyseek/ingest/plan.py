@@ -116,7 +116,7 @@ def _readable_now(record: AssetRecord, asset: Asset, readers: Sequence[FileReade
     if reader is not None and record.status is not AssetStatus.FAILED:
         return reader.modality not in record.modalities
     had_none = record.status is AssetStatus.UNSUPPORTED and record.reason == no_decoder(asset)
-    return had_none and suffix_of(asset) in _suffixes()
+    return had_none and suffix_of(asset.path, _suffixes()) in _suffixes()
 
 
 @cache

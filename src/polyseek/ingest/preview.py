@@ -14,7 +14,7 @@ import numpy as np
 
 from polyseek.core.errors import AssetError, ConfigError
 from polyseek.core.hits import Clip, Hit
-from polyseek.core.types import Asset, Modality, Span, SpanUnit
+from polyseek.core.types import Asset, Floats, Modality, Span, SpanUnit
 from polyseek.ingest.decode import decoder_for, decoders
 from polyseek.ingest.decoders.container import origin_s
 from polyseek.ingest.decoders.pdf import PdfDecoder, page_picture
@@ -31,7 +31,7 @@ SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
 
 
 def preview(hit: Hit) -> Clip | None:
-    """A JPEG of a picture or page, an Opus clip of a sound, a silent MP4 of a video moment.
+    """A JPEG of a picture, page or map, an Opus clip of a sound, a silent MP4 of a video moment.
 
     None for what has no picture and no sound, and for assets that cannot be read any more.
     """
@@ -39,6 +39,8 @@ def preview(hit: Hit) -> Clip | None:
         Modality.IMAGE: _picture,
         Modality.AUDIO: _sound,
         Modality.VIDEO: _film,
+        Modality.DEPTH: _picture,
+        Modality.THERMAL: _picture,
     }.get(hit.modality)
     return None if make is None else _made(hit, make)
 
@@ -143,7 +145,20 @@ def _image(asset: Asset, stream: BinaryIO, span: Span | None) -> Any:
     for media in decoder.open(asset, stream):
         if media.modality is Modality.IMAGE and media.span == span:
             return media.signal
+        if media.modality in (Modality.DEPTH, Modality.THERMAL):
+            return _shown(np.asarray(media.signal), near=media.modality is Modality.DEPTH)
     return None
+
+
+def _shown(values: Floats, *, near: bool) -> Any:
+    """A map in grey: what is near or warm is light, what is not known black."""
+    from PIL import Image
+
+    known = values[values > 0]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    share = (values - low) / ((high - low) or 1)
+    light = np.where(values > 0, 1 - 0.9 * share, 0) if near else values
+    return Image.fromarray((255 * light.clip(0, 1)).astype(np.uint8))
 
 
 def _sound(hit: Hit) -> Clip | None:

@@ -21,7 +21,7 @@ from polyseek.core.objects import BUCKETS, scheme_of
 from polyseek.core.protocols import FileReader
 from polyseek.core.texts import well_formed
 from polyseek.core.types import Asset, Modality
-from polyseek.ingest.decode import decoder_for, decoders, reader_of, segmenters
+from polyseek.ingest.decode import decoder_for, decoders, reader_of, segmenters, suffix_of
 from polyseek.ingest.segmenters.whole import WholeSegmenter
 from polyseek.ingest.sources.locate import open_uri, uri_of
 
@@ -104,9 +104,10 @@ def _looks_like_path(term: str) -> bool:
 
 def _is_file_name(term: str, readers: Readers) -> bool:
     """A word such as ``blue.png``: searched for as text, a wrong name would seem to find things."""
-    suffix = Path(term).suffix.lower()
-    known = suffix in decoders() or reader_of(term, readers) is not None
-    return bool(suffix) and not re.search(r"\s", term) and known
+    if not Path(term).suffix or re.search(r"\s", term):
+        return False
+    known = decoders()
+    return suffix_of(term, known) in known or reader_of(term, readers) is not None
 
 
 def _from_text(text: str) -> Query:
@@ -166,7 +167,8 @@ def _from_url(url: str, readers: Readers, *, offline: bool) -> Query:
         raise QueryError(f"{url}: cannot be fetched: the last {missing:,} bytes did not come")
     name = Path(urlsplit(url).path).name
     asset = replace(_asset(url, name), size_bytes=len(data))
-    if Path(name).suffix.lower() not in decoders() and reader_of(name, readers) is None:
+    known = decoders()
+    if suffix_of(name, known) not in known and reader_of(name, readers) is None:
         asset = replace(asset, path="picture.jpg")  # many image URLs have no ending
     return _query(asset, BytesIO(data), readers, label=url)
 

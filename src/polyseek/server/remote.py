@@ -21,7 +21,7 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from polyseek.core.errors import QueryError
-from polyseek.ingest.decode import decoders
+from polyseek.ingest.decode import decoders, suffix_of
 
 MAX_REDIRECTS = 5
 CONNECT_TIMEOUT_S, TOTAL_TIMEOUT_S = 5.0, 20.0
@@ -158,4 +158,5 @@ def _body(response: HTTPResponse, max_bytes: int, until: float) -> bytes:
 def _name(parts: SplitResult) -> str:
     """The file name in a URL; many pictures have none that says so."""
     name = PurePosixPath(unquote(parts.path)).name
-    return name if PurePosixPath(name).suffix.lower() in decoders() else "picture.jpg"
+    known = decoders()
+    return name if suffix_of(name, known) in known else "picture.jpg"

@@ -16,7 +16,7 @@ from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, EncoderError, MissingExtraError
 from polyseek.core.runtime import available_cores
 from polyseek.core.types import Floats
-from polyseek.encode.model import Feed
+from polyseek.encode.model import Feed, Run
 
 EXTRA = "torch"
 
@@ -69,10 +69,13 @@ class TorchRun:
         forward: The network.
         device: Where it lies.
         inputs: Names of the arrays it takes; others are left out.
+        module: What has its weights.
     """
 
-    def __init__(self, forward: Forward, device: Any, inputs: tuple[str, ...]) -> None:
-        self.forward, self._device, self.inputs = forward, device, inputs
+    def __init__(
+        self, forward: Forward, device: Any, inputs: tuple[str, ...], *, module: Any
+    ) -> None:
+        self.forward, self._device, self.inputs, self.module = forward, device, inputs, module
 
     def __call__(self, feed: Feed) -> Floats:
         """See `polyseek.encode.model.Run`."""
@@ -92,6 +95,18 @@ class TorchRun:
             ) from error
         rows: Floats = found.float().cpu().numpy()
         return rows
+
+
+def lazily(make: Callable[[], Run]) -> Run:
+    """A tower's network that is made when it is first called."""
+    made: list[Run] = []
+
+    def run(feed: Feed) -> Floats:
+        if not made:
+            made.append(make())
+        return made[0](feed)
+
+    return run
 
 
 def _first(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from polyseek.encode.spec import TextSpec
 from polyseek.encode.tokens import MAX_CHARS, Tokens
 from polyseek.encode.torch.device import quiet, require
 
+_CLIP_PAIRS = 48_894  # its file holds more than it uses
 _UNLIMITED = 1_000_000
 _VOCABULARY = re.compile(r"^(tokenizer\.json|vocab\.(json|txt))$|\.(model|spm)$")
 _FROM_PADDING = ("clap_text_model", "roberta", "xlm-roberta", "altclip_text_model")
@@ -77,6 +79,20 @@ class BackendTokens(Tokens):
         super().__init__(Path, spec)
         self._text: str = backend.to_str()
 
+    @classmethod
+    def of(cls, path: Path, spec: TextSpec) -> BackendTokens:
+        """Of a `tokenizer.json`.
+
+        Raises:
+            ModelLoadError: It cannot be read.
+        """
+        from tokenizers import Tokenizer
+
+        try:
+            return cls(Tokenizer.from_file(str(path)), spec)
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ModelLoadError(f"{path}: not readable as a tokenizer: {error}") from error
+
     def _read(self) -> Any:
         from tokenizers import Tokenizer
 
@@ -85,6 +101,24 @@ class BackendTokens(Tokens):
     def save(self, path: Path) -> None:
         """Write the `tokenizer.json`."""
         path.write_text(self._text, encoding="utf-8")
+
+
+def clip_tokens(pairs: Path, spec: TextSpec) -> BackendTokens:
+    """CLIP's tokenizer, from its file of byte pairs (``bpe_simple_vocab_16e6.txt.gz``)."""
+    transformers = require("transformers", "CLIP's tokenizer")
+    lines = gzip.decompress(pairs.read_bytes()).decode("utf-8").split("\n")
+    merges = [tuple(line.split()) for line in lines[1 : _CLIP_PAIRS + 1]]
+    letters = _byte_letters()
+    words = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    return BackendTokens(transformers.CLIPTokenizer(vocabulary, merges).backend_tokenizer, spec)
+
+
+def _byte_letters() -> list[str]:
+    """The 256 letters that byte-level pairs write bytes with, in the order of their numbers."""
+    printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    return [chr(byte) for byte in printed] + [chr(256 + i) for i in range(256 - len(printed))]
 
 
 def text_spec(tokenizer: Any, config: Any) -> TextSpec:

@@ -18,11 +18,11 @@ from typing import Any
 from polyseek.core.config import Settings
 from polyseek.core.errors import ModelLoadError
 from polyseek.core.model_files import ModelFiles, read_json
-from polyseek.core.types import Floats, Modality, Role
+from polyseek.core.types import Modality, Role
 from polyseek.encode.model import Feed, ModelEncoder, Run, Tokenise
 from polyseek.encode.spec import Spec, TextSpec, TowerSpec
 from polyseek.encode.torch import processors
-from polyseek.encode.torch.device import TorchRun, device_of, quiet, require
+from polyseek.encode.torch.device import TorchRun, device_of, lazily, quiet, require
 from polyseek.encode.torch.memo import remembered
 from polyseek.encode.torch.texts import tokenizer_of
 
@@ -70,7 +70,7 @@ class TransformersFamily:
 
 
 class LoadedModel:
-    """The library's model, loaded when it is first needed.
+    """The library's model, loaded when it is first needed; see `polyseek.encode.torch.loaded`.
 
     Args:
         files: The model's files.
@@ -106,20 +106,14 @@ class LoadedModel:
 
     def runner(self, modality: Modality) -> Run:
         """A tower's network, loaded when it is first called."""
-        made: list[TorchRun] = []
-
-        def run(feed: Feed) -> Floats:
-            if not made:
-                made.append(self.run(modality))
-            return made[0](feed)
-
-        return run
+        return lazily(lambda: self.run(modality))
 
     def run(self, modality: Modality) -> TorchRun:
         """A tower's network; where there is none for videos, that for pictures."""
         has = hasattr(self.model, FEATURES[modality])
         method = modality if has else Modality.IMAGE
-        return TorchRun(forward_of(self.model, method), self.device, inputs_of(self.model, method))
+        forward, inputs = forward_of(self.model, method), inputs_of(self.model, method)
+        return TorchRun(forward, self.device, inputs, module=self.model)
 
     def describe(self) -> Spec:
         """How signals are made ready for it."""
