@@ -72,6 +72,7 @@ class TestPdf:
             ("image", page(3, 4)),
         ]
         assert texts(found) == ["A red car", "Page three"]
+        assert [m.share for m in found] == [1 / 3, 1 / 3, 2 / 3, 1, 1]
         drawn, empty = found[1].signal, found[2].signal
         assert (drawn.mode, drawn.size) == ("RGB", (448, 580))
         assert np.asarray(drawn).min() < 100

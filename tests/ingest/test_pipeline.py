@@ -447,10 +447,34 @@ def test_what_is_encoded_of_a_long_asset_is_there_before_its_end(encoder):
     assert (record.status, record.segments, record.content_hash) == ("pending", 4, "a")
     assert len(begun.batches[0]) == 4  # the encoder's batch; two more wait for it to fill
     assert batcher.unfinished(but={"a"}).records == []
+    assert batcher.unfinished(but=(), last=True).records == []  # nothing new
     batcher.add(part("a", {7: "page 7"}, last=True))
     batcher.flush()
     assert batcher.take().records[0].segments == 7
     assert batcher.unfinished(but=()).records == []
+
+
+def test_a_long_asset_is_stored_again_once_it_has_grown(encoder):
+    batcher = Batcher(encoder, lambda uri, content_hash: {})
+    batcher.add(part("a", {page: f"page {page}" for page in range(1, 65)}))
+    assert batcher.unfinished(but=()).records[0].segments == 64
+    batcher.add(part("a", {page: f"page {page}" for page in range(65, 69)}))
+    assert batcher.unfinished(but=()).records == []
+    assert batcher.unfinished(but=(), last=True).records[0].segments == 68
+    batcher.add(part("a", {page: f"page {page}" for page in range(69, 81)}))
+    assert batcher.unfinished(but=()).records[0].segments == 80
+
+
+def test_less_of_an_asset_does_not_take_the_place_of_what_is_stored(encoder):
+    """A run that is killed soon after it went on must lose nothing of the one before."""
+    first = Batcher(encoder, lambda uri, content_hash: {})
+    first.add(part("a", {page: f"page {page}" for page in range(1, 9)}))
+    stored = lent(first.unfinished(but=()).batches)
+    second = Batcher(encoder, lambda uri, content_hash: stored)
+    second.add(part("a", {page: f"page {page}" for page in range(1, 5)}))
+    assert second.unfinished(but=(), last=True).records == []
+    second.add(part("a", {page: f"page {page}" for page in range(5, 13)}))
+    assert second.unfinished(but=(), last=True).records[0].segments == 12
 
 
 class BreaksOff:

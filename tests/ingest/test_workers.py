@@ -217,6 +217,22 @@ def test_parts_of_a_long_asset_come_before_its_end(tmp_path, monkeypatch):
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.parametrize(
+    ("span", "duration_s", "share", "told"),
+    [
+        (Span(unit=SpanUnit.SECONDS, start=5, end=15), 60, None, 0.25),
+        (Span(unit=SpanUnit.SECONDS, start=55, end=65), 60, None, 1.0),
+        (Span(unit=SpanUnit.SECONDS, start=5, end=15), None, None, None),
+        (Span(unit=SpanUnit.PAGE, start=3, end=4), None, 0.75, 0.75),
+        (None, None, None, None),
+    ],
+)
+def test_how_far_an_asset_is_decoded(span, duration_s, share, told):
+    segment = Segment(asset_uri="mem:/a", modality=Modality.TEXT, span=span)
+    media = Media(modality=Modality.TEXT, signal="", duration_s=duration_s, share=share)
+    assert decode_module._share(segment, media) == told
+
+
 def test_equal_times_are_told_apart():
     """As of subtitles in two languages."""
     same = Span(unit=SpanUnit.SECONDS, start=1, end=2)

@@ -292,6 +292,7 @@ class Media:
         span: Where in the asset it lies, for a stream that is a part (a row, a page, a subtitle).
         metadata: What the decoder read from the file.
         duration_s: Length of a stream, where the file tells.
+        share: How much of the asset lies before the end of this, 0 to 1, for one of many pieces.
     """
 
     modality: Modality
@@ -299,6 +300,7 @@ class Media:
     span: Span | None = None
     metadata: Metadata = field(default_factory=dict)
     duration_s: float | None = None
+    share: float | None = None
 
 
 def asset_id(uri: str) -> str:

@@ -26,6 +26,10 @@ from polyseek.core.types import (
 )
 from polyseek.ingest.decode import Part
 
+GROWTH = 1 / 8
+"""An asset that is still being decoded is stored again once it has so much more: each time all of
+it is written anew, so a day of film must not be written at every commit."""
+
 SegmentKey: TypeAlias = "tuple[Modality, Span | None, str | None]"
 Lent: TypeAlias = "Mapping[SegmentKey, tuple[Floats, Floats]]"
 """Embeddings (shared, tower) of stored segments of equal content."""
@@ -57,6 +61,7 @@ class _Work:
     rows: list[_Row] = field(default_factory=list)
     missing: int = 0
     borrowed: int = 0
+    stored: int = 0
     ended: bool = False
     reason: str | None = None
     retry: bool = False
@@ -99,7 +104,10 @@ class Batcher:
         work = self._open.get(uri)
         if work is None:
             lent = self._lender(uri, part.content_hash)
-            work = _Work(asset=part.asset, content_hash=part.content_hash, lent=lent)
+            # What is lent is in the store: less of it must not take its place.
+            work = _Work(
+                asset=part.asset, content_hash=part.content_hash, lent=lent, stored=len(lent)
+            )
             self._open[uri] = work
         for segment in part.segments:
             self._add(work, segment)
@@ -129,27 +137,27 @@ class Batcher:
             borrowed={work.asset.uri for work in done if work.borrowed == len(work.rows)},
         )
 
-    def unfinished(self, *, but: Collection[str]) -> Encoded:
+    def unfinished(self, *, but: Collection[str], last: bool = False) -> Encoded:
         """What is encoded of assets that are still being decoded; they stay here, too.
 
         Kept in the store, it spares the next run from encoding it again if this one breaks off.
 
         Args:
             but: Assets to leave out: what the store has of them is whole.
+            last: The run ends here; without it, assets that grew by less than `GROWTH` wait.
         """
-        begun = {
-            uri: [row for row in work.rows if row.shared is not None]
-            for uri, work in self._open.items()
-            if uri not in but
-        }
-        return Encoded(
-            records=[
-                replace(_record(self._open[uri], rows), status=AssetStatus.PENDING)
-                for uri, rows in begun.items()
-                if rows
-            ],
-            batches=_batches([row for rows in begun.values() for row in rows]),
-        )
+        found = Encoded()
+        begun: list[_Row] = []
+        for uri, work in self._open.items():
+            rows = [row for row in work.rows if row.shared is not None]
+            grown = len(rows) - work.stored
+            if uri in but or grown <= 0 or (grown < GROWTH * work.stored and not last):
+                continue
+            work.stored = len(rows)
+            found.records.append(replace(_record(work, rows), status=AssetStatus.PENDING))
+            begun += rows
+        found.batches = _batches(begun)
+        return found
 
     def _add(self, work: _Work, segment: Segment) -> None:
         # Signals go with the batch and are dropped with it: a long video's never add up.

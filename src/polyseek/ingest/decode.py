@@ -407,9 +407,10 @@ def _failure(stream: BinaryIO) -> AssetError | None:
 
 
 def _share(segment: Segment, media: Media) -> float | None:
-    if segment.span is None or segment.span.unit is not SpanUnit.SECONDS or not media.duration_s:
-        return None
-    return min(1.0, segment.span.end / media.duration_s)
+    timed = segment.span is not None and segment.span.unit is SpanUnit.SECONDS
+    if segment.span is not None and timed and media.duration_s:
+        return min(1.0, segment.span.end / media.duration_s)
+    return media.share
 
 
 def _metadata(asset: Asset, from_media: Metadata) -> Metadata:

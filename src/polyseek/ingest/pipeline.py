@@ -141,7 +141,8 @@ class _Run:
         """Make finished assets durable; `flush` first encodes batches that are not full."""
         if flush:
             self._batcher.flush()
-        encoded, begun = self._batcher.take(), self._batcher.unfinished(but=self.plan.whole)
+        encoded = self._batcher.take()
+        begun = self._batcher.unfinished(but=self.plan.whole, last=flush)
         records = encoded.records + self._failed
         if records or begun.records:
             batches = [self._corrected(batch) for batch in encoded.batches + begun.batches]

@@ -85,7 +85,7 @@ class _Attached:
                     span = self._span(number, media)
                     fields = {**self._metadata, **media.metadata, "attachment": name}
                     self.found = True
-                    yield replace(media, span=span, metadata=fields)
+                    yield replace(media, span=span, metadata=fields, share=None)
         except AssetError as error:
             self.problems.append(f"attachment {name}: {error.reason}")
 

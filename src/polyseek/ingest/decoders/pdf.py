@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -73,7 +74,8 @@ class PdfDecoder:
                     document.close()
                     document = _opened(asset, stream)
                 try:
-                    yield from self._page(document, number, metadata)
+                    for media in self._page(document, number, metadata):
+                        yield replace(media, share=number / count)
                 # PDFium's binding raises what it meets (RuntimeError, ValueError, ...).
                 except Exception:  # noqa: BLE001 - one page is broken; the others are not
                     broken.append(number)
