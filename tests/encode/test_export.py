@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("torch", reason="needs polyseek[torch]: make test-torch")
 
 import tiny_models
-
 from polyseek.api.exporting import export_model
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, EncoderError

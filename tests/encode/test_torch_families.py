@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs polyseek[torch]: make test-torch")
 hf = pytest.importorskip("transformers")
 
-import tiny_models
 from PIL import Image
 
+import tiny_models
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, EncoderError, MissingExtraError, ModelLoadError
 from polyseek.core.types import Modality, Role

@@ -16,10 +16,10 @@ torch = pytest.importorskip("torch", reason="needs polyseek[torch]: make test-to
 hf = pytest.importorskip("transformers")
 
 import tiny_imagebind as tiny
-import tiny_models
 from PIL import Image
 
 import polyseek
+import tiny_models
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, ModelLoadError
 from polyseek.core.types import Modality, Motion, Role, Sound

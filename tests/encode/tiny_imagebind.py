@@ -5,9 +5,10 @@
 
 import json
 
-import tiny_models
 import torch
 from torch.nn import functional
+
+import tiny_models
 
 DIM, BLOCKS, OUT = 16, 2, 12
 HEADS = {"vision": 4, "text": 4, "audio": 2, "depth": 4, "thermal": 2, "imu": 4}

@@ -15,7 +15,7 @@ WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a red car number of many cars"
 
 @pytest.mark.parametrize("options", [{}, {"model": ""}, {"model": 3}, {"model": "x", "size": 1}])
 def test_a_model_must_be_named_and_nothing_else(options):
-    with pytest.raises(ConfigError, match="needs model"):
+    with pytest.raises(ConfigError, match=r"\[rerank.cross-encoder\] needs model"):
         load(RerankSetup(options=options))
 
 

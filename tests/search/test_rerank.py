@@ -104,6 +104,18 @@ def test_it_sees_everything_that_is_known(store, encoder):
     assert picture.shared @ picture.shared == pytest.approx(1, abs=1e-5)
 
 
+def test_what_it_cannot_judge_keeps_its_place(store, encoder, before):
+    found = ask(store, encoder, Says(1, None, 2, 3, None, 4))
+    assert names(found) == [before[i] for i in (5, 1, 3, 2, 4, 0)]
+    assert found.notes == ()
+
+
+def test_one_that_can_judge_nothing_says_so(store, encoder, before):
+    found = ask(store, encoder, Says(*[None] * 6))
+    assert names(found) == before
+    assert found.notes == ("reranker 'mine' could not read any of the 6 hits it was given",)
+
+
 def test_only_the_top_is_seen_and_the_rest_stays_below(store, encoder, before):
     found = ask(store, encoder, Says(0, 1, 2), depth=3)
     assert names(found) == [*before[2::-1], *before[3:]]
@@ -219,7 +231,9 @@ def test_http_sends_words_and_nothing_else(store, encoder, server):
     assert body["query"] == "red"
     assert sorted(body["texts"]) == sorted(TEXTS.values())
     assert "secret" not in json.dumps(body)
-    assert names(found) == ["t5", "t4", "t3", "t2", "t1", "t0", "secret_name"]
+    place = names(ask(store, encoder, None)).index("secret_name")
+    longest = ["t5", "t4", "t3", "t2", "t1", "t0"]
+    assert names(found) == [*longest[:place], "secret_name", *longest[place:]]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from polyseek.core.config import Group, SearchOptions, Settings
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import GLOSSARY, Glossary, read_glossary
+from polyseek.core.hits import Hit
 from polyseek.core.protocols import Encoder, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reranking import Candidate, RerankSetup
 from polyseek.core.retriever import Rerank, Retriever
@@ -164,12 +165,18 @@ class Searcher:
                 load = plugins.load("reranker", name)
                 setup = RerankSetup(
                     settings=self._settings, options=options, notes=notes, encoder=self._encoder,
-                    read=read_file,
+                    read=read_file, show=_shown,
                 )  # fmt: skip
                 known = made_of, load(setup)
                 self._rerankers[name] = known
             found[name] = known[1]
         return found
+
+
+def _shown(hit: Hit) -> Any | None:
+    from polyseek.ingest.preview import still
+
+    return still(hit)
 
 
 def _only(given: Mapping[str, Any], *names: str) -> dict[str, Any]:

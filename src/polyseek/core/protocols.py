@@ -283,11 +283,11 @@ class Reranker(Protocol):
     It runs in a thread of its own and may be abandoned there when its time is up.
     """
 
-    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterable[float]:
+    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterable[float | None]:
         """A finite number for each candidate, in order; higher is better.
 
-        Given one by one, what is there counts when time is up. Whatever it raises, the search goes
-        on with the order it had.
+        None for one it cannot judge, which keeps its place. Given one by one, what is there counts
+        when time is up. Whatever it raises, the search goes on with the order it had.
         """
         ...
 

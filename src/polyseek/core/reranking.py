@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polyseek.core.config import Settings
 from polyseek.core.hits import Composition, Hit, Query
 from polyseek.core.retriever import RerankOptions
-from polyseek.core.types import Embeddings, Floats
+from polyseek.core.types import Embeddings, Floats, Modality
 
 if TYPE_CHECKING:
     from polyseek.core.protocols import Encoder
@@ -26,6 +26,12 @@ class Question:
 
     query: Composition
     embeddings: Sequence[Embeddings]
+
+    @property
+    def words(self) -> str:
+        """What was asked for in words; empty where nothing was."""
+        wanted = [term.query for term in self.query.terms if term.weight > 0]
+        return " ".join(one.label for one in wanted if one.modality is Modality.TEXT)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -57,6 +63,8 @@ class RerankSetup:
         notes: Texts that are kept with the collection, by name.
         encoder: The collection's.
         read: A file by its uri as a query; None where it cannot be read.
+        show: What a hit shows, as a PIL image: a picture, a page, the middle of a video's moment;
+            None for what shows nothing and where it cannot be read.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -64,3 +72,4 @@ class RerankSetup:
     notes: Mapping[str, str] = field(default_factory=dict)
     encoder: Encoder | None = None
     read: Callable[[str], Query | None] | None = None
+    show: Callable[[Hit], Any | None] | None = None

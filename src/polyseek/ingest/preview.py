@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -28,6 +28,8 @@ CLIP_HEIGHT, CLIP_FPS = 180, 10
 WAVE_BARS = 80
 _WAVE_RATE_HZ, _WAVE_STRIDE = 8_000, 100
 SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
+
+_Made = TypeVar("_Made")
 
 
 def preview(hit: Hit) -> Clip | None:
@@ -51,12 +53,21 @@ def picture(hit: Hit) -> Clip | None:
     None as for `preview`; a text has a picture where it is on the page of a document.
     """
     if hit.span is not None and hit.span.unit is SpanUnit.SECONDS:  # also words that are spoken
-        return _made(hit, _frame) or _made(hit, _waveform)
-    make = {Modality.AUDIO: _waveform, Modality.VIDEO: _frame}.get(hit.modality, _picture)
+        return _made(hit, _small_frame) or _made(hit, _waveform)
+    make = {Modality.AUDIO: _waveform, Modality.VIDEO: _small_frame}.get(hit.modality, _picture)
     return _made(hit, make)
 
 
-def _made(hit: Hit, make: Callable[[Hit], Clip | None]) -> Clip | None:
+def still(hit: Hit) -> Any | None:
+    """A PIL image, as large as it is: a picture or page itself, the middle of a video's moment.
+
+    None for sounds and texts, and for assets that cannot be read any more.
+    """
+    make = {Modality.IMAGE: _whole, Modality.VIDEO: _frame}.get(hit.modality)
+    return None if make is None else _made(hit, make)
+
+
+def _made(hit: Hit, make: Callable[[Hit], _Made | None]) -> _Made | None:
     import av
 
     try:
@@ -66,6 +77,11 @@ def _made(hit: Hit, make: Callable[[Hit], Clip | None]) -> Clip | None:
 
 
 def _picture(hit: Hit) -> Clip | None:
+    image = _whole(hit)
+    return None if image is None else _thumbnail(image)
+
+
+def _whole(hit: Hit) -> Any | None:
     asset = Asset(
         uri=hit.uri,
         path=Path(urlsplit(hit.uri).path).name,
@@ -74,10 +90,7 @@ def _picture(hit: Hit) -> Clip | None:
         etag="",
     )
     with open_uri(hit.uri) as stream:
-        image = _image(asset, stream, hit.span)
-    if image is None:
-        return None
-    return _thumbnail(image)
+        return _image(asset, stream, hit.span)
 
 
 def _thumbnail(image: Any) -> Clip:
@@ -87,7 +100,12 @@ def _thumbnail(image: Any) -> Clip:
     return Clip(mime="image/jpeg", data=buffer.getvalue())
 
 
-def _frame(hit: Hit) -> Clip | None:
+def _small_frame(hit: Hit) -> Clip | None:
+    image = _frame(hit)
+    return None if image is None else _thumbnail(image)
+
+
+def _frame(hit: Hit) -> Any | None:
     """The video in the middle of the moment, or where it begins when there is no more."""
     import av
 
@@ -101,7 +119,7 @@ def _frame(hit: Hit) -> Clip | None:
             best = frame
             if frame.time - origin_s(source) >= middle_s:
                 break
-        return None if best is None else _thumbnail(FramePictures(shown)(best))
+        return None if best is None else FramePictures(shown)(best)
 
 
 def _waveform(hit: Hit) -> Clip | None:

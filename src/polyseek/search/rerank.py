@@ -1,8 +1,8 @@
 """Rerankers: whoever has a better opinion of the best hits gets to say it, within a time limit.
 
 A reranker never loses a hit and never breaks a search: what it has not scored in time keeps its
-place below what it has, and where its answer cannot be used the order before it stays. Either is
-said in the answer's notes.
+place below what it has, what it cannot judge keeps its place among the others, and where its answer
+cannot be used the order before it stays. Either is said in the answer's notes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ from polyseek.search.listing import Listing
 class _Answer:
     """What came before time was up."""
 
-    scores: list[float] = field(default_factory=list)
+    scores: list[float | None] = field(default_factory=list)
     problem: str | None = None
     late: bool = False
+
+
+class _End:
+    """All scores were given."""
 
 
 def rerank(
@@ -64,37 +68,45 @@ def rerank(
             continue
         if seen < len(top):
             notes.append(f"reranker '{name}' scored {seen} of {len(top)} within {budget_ms:g} ms")
-        order = sorted(range(seen), key=lambda i: -answer.scores[i])
-        first = [*(top[i] for i in order), *top[seen:]]
+        if all(score is None for score in answer.scores):
+            notes.append(f"reranker '{name}' could not read any of the {seen} hits it was given")
+        first = [*(top[i] for i in _order(answer.scores)), *top[seen:]]
         rest = set(first)
         listing = listing.take([*first, *(i for i in range(len(listing.hits)) if i not in rest)])
     return listing, notes
+
+
+def _order(scores: Sequence[float | None]) -> list[int]:
+    """Best first; what has no score keeps its place."""
+    known = {i: score for i, score in enumerate(scores) if score is not None}
+    best = iter(sorted(known, key=lambda i: -known[i]))
+    return [next(best) if i in known else i for i in range(len(scores))]
 
 
 def _asked(
     reranker: Reranker, question: Question, candidates: Sequence[Candidate], deadline: float
 ) -> _Answer:
     """Its scores so far when time is up; a thread, because a call that hangs cannot be stopped."""
-    arrived: SimpleQueue[float | str | None] = SimpleQueue()
+    arrived: SimpleQueue[float | str | _End | None] = SimpleQueue()
 
     def work() -> None:
         try:
             for score in reranker.scores(question, candidates):
-                arrived.put(float(score))
+                arrived.put(None if score is None else float(score))
                 if perf_counter() > deadline:
                     return
-            arrived.put(None)
+            arrived.put(_End())
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
             arrived.put(f"{type(error).__name__}: {error}")
 
     Thread(target=work, daemon=True, name="polyseek-rerank").start()
-    scores: list[float] = []
+    scores: list[float | None] = []
     while True:
         try:
             one = arrived.get(timeout=max(deadline - perf_counter(), 0.0))
         except Empty:
             return _Answer(scores=scores, late=True)
-        if one is None:
+        if isinstance(one, _End):
             return _Answer(scores=scores)
         if isinstance(one, str):
             return _Answer(scores=scores, problem=one)
@@ -105,7 +117,7 @@ def _asked(
 
 def _unusable(answer: _Answer, wanted: int) -> str | None:
     """Why scores cannot be used, if they cannot."""
-    if not all(map(math.isfinite, answer.scores)):
+    if not all(score is None or math.isfinite(score) for score in answer.scores):
         return "a score is not a finite number"
     if len(answer.scores) > wanted or (len(answer.scores) < wanted and not answer.late):
         more = " or more" if len(answer.scores) > wanted else ""

@@ -19,6 +19,7 @@ from polyseek.core.artifacts import Artifact, ensure
 from polyseek.core.config import Settings
 from polyseek.core.errors import ModelLoadError
 from polyseek.core.model_files import ModelFiles, check_licence, is_noncommercial, read_json
+from polyseek.core.torch_runtime import device_of, require
 from polyseek.core.types import Modality, Role
 from polyseek.encode.model import Feed, ModelEncoder, Run, Tokenise
 from polyseek.encode.spec import (
@@ -30,7 +31,7 @@ from polyseek.encode.spec import (
     TextSpec,
     TowerSpec,
 )
-from polyseek.encode.torch.device import TorchRun, device_of, lazily, require
+from polyseek.encode.torch.device import TorchRun, lazily
 from polyseek.encode.torch.memo import remembered
 from polyseek.encode.torch.texts import BackendTokens, clip_tokens
 from polyseek.encode.towers import CLIP_MEAN, CLIP_STD

@@ -6,7 +6,6 @@ before. A text encoder alone is welcome: it searches texts with texts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,15 @@ from numpy.typing import NDArray
 
 from polyseek.core.config import Settings
 from polyseek.core.errors import EncoderError, ModelLoadError
-from polyseek.core.model_files import ModelFiles, read_json
+from polyseek.core.model_files import ModelFiles
+from polyseek.core.torch_runtime import (
+    device_of,
+    first_line,
+    quiet,
+    refuse_code,
+    require,
+    torch_files,
+)
 from polyseek.core.types import (
     Embeddings,
     EncoderInfo,
@@ -31,14 +38,11 @@ from polyseek.core.types import (
     Tower,
 )
 from polyseek.encode.tokens import MAX_CHARS
-from polyseek.encode.torch.device import device_of, quiet, require
 from polyseek.encode.towers import as_text, no_tower, unit
 from polyseek.encode.yamnet import resampled
 
 MARKER = "modules.json"
 _RATE_HZ = 16_000
-_USEFUL = re.compile(r".*\.(json|txt|model|spm|safetensors|bin)$")
-_OTHER_RUNTIMES = re.compile(r"(^|/)(onnx|openvino|coreml|tf|flax)[/_]|rust_model|training_args")
 _READS = (Modality.TEXT, Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
 
 
@@ -50,21 +54,12 @@ class SentenceFamily:
 
     def wanted(self, names: Sequence[str]) -> Sequence[str]:
         """All of PyTorch's files; of a folder's weights the safe ones."""
-        if MARKER not in names:
-            return []
-        useful = [n for n in names if _USEFUL.match(n) and not _OTHER_RUNTIMES.search(n)]
-        safe = {n.rpartition("/")[0] for n in useful if n.endswith(".safetensors")}
-        return [n for n in useful if not n.endswith(".bin") or n.rpartition("/")[0] not in safe]
+        return torch_files(names) if MARKER in names else []
 
     def look(self, folder: Path) -> None:
         """Its modules must be the library's own: code that comes with a model is never run."""
         require("sentence_transformers", "a model of the sentence-transformers family")
-        places = [folder, *(each for each in folder.iterdir() if each.is_dir())]
-        if any(read_json(place / "config.json").get("auto_map") for place in places):
-            raise ModelLoadError(
-                f"{folder}: its architecture comes as code with the model, which is never run; "
-                "export it to an ONNX folder where you trust it"
-            )
+        refuse_code(folder)
 
     def load(self, files: ModelFiles, settings: Settings) -> SentenceEncoder:
         """The encoder, its weights on the device."""
@@ -78,9 +73,9 @@ class SentenceFamily:
                 )
         # The library and those below it raise what they meet.
         except Exception as error:
-            told = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             raise ModelLoadError(
-                f"{files.folder}: sentence-transformers cannot load this model ({told})"
+                f"{files.folder}: sentence-transformers cannot load this model "
+                f"({first_line(error)})"
             ) from error
         return SentenceEncoder(files, model)
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from polyseek.core.errors import ModelLoadError
 from polyseek.core.model_files import ModelFiles
+from polyseek.core.torch_runtime import quiet, require
 from polyseek.core.types import Role
 from polyseek.encode.model import Feed, Tokenise
 from polyseek.encode.spec import TextSpec
 from polyseek.encode.tokens import MAX_CHARS, Tokens
-from polyseek.encode.torch.device import quiet, require
 
 _CLIP_PAIRS = 48_894  # its file holds more than it uses
 _UNLIMITED = 1_000_000

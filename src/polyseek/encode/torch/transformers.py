@@ -18,11 +18,12 @@ from typing import Any
 from polyseek.core.config import Settings
 from polyseek.core.errors import ModelLoadError
 from polyseek.core.model_files import ModelFiles, read_json
+from polyseek.core.torch_runtime import device_of, first_line, quiet, require, with_weights
 from polyseek.core.types import Modality, Role
 from polyseek.encode.model import Feed, ModelEncoder, Run, Tokenise
 from polyseek.encode.spec import Spec, TextSpec, TowerSpec
 from polyseek.encode.torch import processors
-from polyseek.encode.torch.device import TorchRun, device_of, lazily, quiet, require
+from polyseek.encode.torch.device import TorchRun, lazily
 from polyseek.encode.torch.memo import remembered
 from polyseek.encode.torch.texts import tokenizer_of
 
@@ -142,8 +143,8 @@ def config_of(folder: Path) -> Any:
     except Exception as error:
         raise ModelLoadError(
             f"{folder}: unknown architecture '{kind}' in config.json; transformers "
-            f"{transformers.__version__} does not read it ({_first(error)}). Code that comes with "
-            "a model is never run; export it to an ONNX folder, or upgrade transformers"
+            f"{transformers.__version__} does not read it ({first_line(error)}). Code that comes "
+            "with a model is never run; export it to an ONNX folder, or upgrade transformers"
         ) from error
 
 
@@ -184,30 +185,7 @@ def model_of(files: ModelFiles, config: Any) -> Any:
     Raises:
         ModelLoadError: A weight is missing, of another shape, or the file is damaged.
     """
-    kind = class_of(config, files.folder)
-    try:
-        with quiet():
-            model, told = kind.from_pretrained(
-                files.folder,
-                config=config,
-                dtype="float32",
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    # safetensors, pickle and the library each have errors of their own.
-    except Exception as error:
-        raise ModelLoadError(
-            f"{files.folder}: the weights cannot be loaded ({_first(error)}); if a file is "
-            f"damaged, run 'polyseek models pull {files.name} --check'"
-        ) from error
-    # The library fills what is missing with random numbers, and goes on.
-    missing = [*told["missing_keys"], *(str(each) for each in told.get("mismatched_keys", ()))]
-    if missing:
-        raise ModelLoadError(
-            f"{files.folder}: {len(missing)} weights of a {config.model_type} model are missing or "
-            f"of another shape, '{sorted(missing)[0]}' for example: no {config.model_type} weights"
-        )
-    return model.eval()
+    return with_weights(class_of(config, files.folder), files, config)
 
 
 def forward_of(model: Any, modality: Modality) -> Any:
@@ -234,7 +212,3 @@ def inputs_of(model: Any, modality: Modality) -> tuple[str, ...]:
     known = inspect.signature(method).parameters
     patches = ("pixel_attention_mask", "spatial_shapes")
     return ("pixel_values", *(name for name in patches if name in known))
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,87 +1,88 @@
-"""Cross-encoders of `sentence-transformers`: they read the query and a text together.
+"""Cross-encoders of `sentence-transformers`: they look at the query and a hit together.
 
-For texts: hits without words keep their order below those that have some. Needs torch, and a model
-on this machine or from a hub; ``[rerank.cross-encoder] model = "NAME or FOLDER"``.
+What a hit shows where the model reads pictures (the middle of a video's moment), else its words;
+other hits keep their places. Vision-language models are among them. Needs torch, and a model on
+this machine or from a hub; ``[rerank.cross-encoder] model = "FOLDER or hf:owner/repository"``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from polyseek.core.errors import ConfigError, MissingExtraError, ModelLoadError, QueryError
+from polyseek.core.errors import ModelLoadError, QueryError
+from polyseek.core.hits import Hit
 from polyseek.core.reranking import Candidate, Question, RerankSetup
+from polyseek.core.torch_runtime import device_of, first_line, quiet, require
 from polyseek.core.types import Modality
+from polyseek.search.rerankers.models import EXTRA, model_of
 
 BATCH = 8
-"""Texts scored between two looks at the clock."""
+"""Hits scored between two looks at the clock."""
 
 MAX_CHARS = 4000
 
 
 class CrossEncoderReranker:
-    """One model, loaded when it is first used.
+    """One model.
 
     Args:
-        model: Name on the hub, or a folder.
-        offline: Only look at what is on this machine.
+        model: The ``CrossEncoder``; it gives one score.
+        show: What a hit shows, as a picture; None where that cannot be seen.
     """
 
-    def __init__(self, model: str, *, offline: bool) -> None:
-        self._name, self._offline = model, offline
+    def __init__(self, model: Any, show: Callable[[Hit], Any | None] | None) -> None:
+        self._model = model
+        self._show = show if model.supports(("image", "text")) else None
 
-    @cached_property
-    def _model(self) -> Any:
-        try:
-            from sentence_transformers import CrossEncoder
-        except ImportError:
-            raise MissingExtraError("the cross-encoder reranker", "rerank") from None
-        try:
-            return CrossEncoder(self._name, local_files_only=self._offline)
-        except Exception as error:  # whatever the hub, torch or the files raise
-            raise ModelLoadError(
-                f"cross-encoder '{self._name}' cannot be loaded: {error}"
-            ) from error
-
-    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterator[float]:
+    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterator[float | None]:
         """See `polyseek.core.protocols.Reranker`."""
-        spoken = [term.query for term in question.query.terms if term.weight > 0]
-        query = " ".join(one.label for one in spoken if one.modality is Modality.TEXT)
-        if not query:
+        if not question.words:
             raise QueryError("the query has no words to read")
         for start in range(0, len(candidates), BATCH):
-            some = candidates[start : start + BATCH]
-            texts = ["\n".join(one.texts)[:MAX_CHARS] for one in some]
-            told = [(query, text) for text in texts if text]
-            found = iter(self._model.predict(told).tolist() if told else ())
-            for place, text in enumerate(texts, start):
-                yield float(next(found)) if text else WORDLESS - place
+            sides = [self._side(one) for one in candidates[start : start + BATCH]]
+            pairs = [(question.words, side) for side in sides if side is not None]
+            found = iter(self._predict(pairs) if pairs else ())
+            for side in sides:
+                yield None if side is None else next(found)
 
+    def _predict(self, pairs: Sequence[tuple[str, Any]]) -> list[float]:
+        found: list[float] = self._model.predict(pairs, show_progress_bar=False).tolist()
+        return found
 
-WORDLESS = -1e6
-"""Below every score a model gives."""
+    def _side(self, one: Candidate) -> Any | None:
+        """A picture, or a text; None where there is nothing to read."""
+        if self._show and one.hit.modality in (Modality.IMAGE, Modality.VIDEO):
+            picture = self._show(one.hit)
+            if picture is not None:
+                return picture
+        return "\n".join(one.texts)[:MAX_CHARS] or None
 
 
 def load(setup: RerankSetup) -> CrossEncoderReranker:
     """Entry point of the ``polyseek.rerankers`` group.
 
     Raises:
-        ConfigError: No model is named.
-        MissingExtraError: `sentence-transformers` is not installed.
+        As `model_of` does.
+        ModelLoadError: The model cannot be loaded, or gives more than one score.
     """
-    from importlib.util import find_spec
-
-    model = setup.options.get("model")
-    if not isinstance(model, str) or not model or set(setup.options) != {"model"}:
-        raise ConfigError(
-            '[rerank.cross-encoder] needs model = "NAME or FOLDER" of a cross-encoder, and '
-            "nothing else"
-        )
+    files = model_of(setup, name="cross-encoder", package="sentence_transformers")
+    library = require("sentence_transformers", "the reranker 'cross-encoder'", extra=EXTRA)
+    device = device_of(setup.settings)
     try:
-        installed = find_spec("sentence_transformers") is not None
-    except ValueError:  # somebody has put nothing in its place
-        installed = False
-    if not installed:
-        raise MissingExtraError("the cross-encoder reranker", "rerank")
-    return CrossEncoderReranker(model, offline=setup.settings.offline)
+        with quiet():
+            model = library.CrossEncoder(
+                str(files.folder), device=str(device), local_files_only=True
+            )
+    # The library and those below it raise what they meet.
+    except Exception as error:
+        raise ModelLoadError(
+            f"{files.folder}: sentence-transformers cannot load this cross-encoder "
+            f"({first_line(error)})"
+        ) from error
+    if model.num_labels != 1:
+        raise ModelLoadError(
+            f"{files.folder}: gives {model.num_labels} scores per pair; expected a cross-encoder "
+            "with one, which says how relevant a hit is"
+        )
+    return CrossEncoderReranker(model, setup.show)

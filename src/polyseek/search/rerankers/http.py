@@ -3,7 +3,7 @@
 Asked: ``POST {"query": "...", "texts": ["...", ...]}``. Expected: ``{"scores": [1.5, ...]}``, one
 number per text, higher is better. Only words leave this machine: the query as it was typed and the
 texts of the hits. No paths, no metadata, no pictures, no embeddings. Hits without words are not
-sent; they are scored below all others, in the order they had.
+sent and keep their place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from urllib.request import Request, urlopen
 
 from polyseek.core.errors import ConfigError, QueryError
 from polyseek.core.reranking import Candidate, Question, RerankSetup
-from polyseek.core.types import Modality
 
 MAX_ANSWER_BYTES = 1 << 20
 MAX_CHARS = 4000
@@ -39,19 +38,13 @@ class HttpReranker:
     url: str
     timeout_s: float = 5.0
 
-    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterator[float]:
+    def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterator[float | None]:
         """See `polyseek.core.protocols.Reranker`."""
-        spoken = [term.query for term in question.query.terms if term.weight > 0]
-        text = " ".join(query.label for query in spoken if query.modality is Modality.TEXT)
-        if not text:
+        if not question.words:
             raise QueryError("the query has no words to send")
         texts = ["\n".join(candidate.texts)[:MAX_CHARS] for candidate in candidates]
-        answer = iter(self._ask(text, [one for one in texts if one]))
-        found = [next(answer) if one else None for one in texts]
-        lowest = min((score for score in found if score is not None), default=0.0)
-        return iter(
-            lowest - 1 - place if score is None else score for place, score in enumerate(found)
-        )
+        answer = iter(self._ask(question.words, [one for one in texts if one]))
+        return iter([next(answer) if one else None for one in texts])
 
     def _ask(self, query: str, texts: Sequence[str]) -> list[float]:
         if not texts:

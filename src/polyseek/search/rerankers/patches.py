@@ -77,9 +77,7 @@ class PatchReranker:
 
     def _words(self, question: Question) -> tuple[Floats, Floats]:
         """``(w, dim)`` vectors of the wanted words, and their weights, which sum to 1."""
-        spoken = [term.query for term in question.query.terms if term.weight > 0]
-        text = " ".join(one.label for one in spoken if one.modality is Modality.TEXT)
-        vectors, weights = self._encoder.words(text)
+        vectors, weights = self._encoder.words(question.words)
         return vectors, weights / max(float(weights.sum()), 1e-12)
 
     def _fit(self, hit: Hit, vectors: Floats, weights: Floats) -> float | None:
