@@ -268,15 +268,15 @@ def test_a_tower_claims_files_that_another_decoder_reads(
     for i, a, b in scenes():
         pixels = 0.7 * patterns[a] + 0.3 * patterns[b] + rng.normal(0, 5, (4, 4))
         picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-        picture.save(folder / f"t{i:02}.thermal.png")
-        rows.append((f"media/t{i:02}.thermal.png", f"{COLOURS[a]} {COLOURS[a]} {COLOURS[b]} {i}"))
+        picture.save(folder / f"t{i:02}.glow.png")
+        rows.append((f"media/t{i:02}.glow.png", f"{COLOURS[a]} {COLOURS[a]} {COLOURS[b]} {i}"))
     collection.add(folder, workers=1)
     assert collection.modalities()[IMAGE] == COUNT + len(COLOURS)
     given = table(folder.parent / "t.csv", rows)
     grey = f"{path}:embed"
     with pytest.raises(ConfigError, match="which files does it read"):
         collection.adapt(given, tower=grey, modality="thermal")
-    collection.adapt(given, tower=grey, modality="thermal", files=["*.Thermal.png"])
+    collection.adapt(given, tower=grey, modality="thermal", files=["*.Glow.png"])
     collection.add(folder, workers=1)
     assert collection.modalities()[IMAGE] == len(COLOURS)
     assert collection.modalities()[THERMAL] == COUNT
