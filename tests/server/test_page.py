@@ -9,7 +9,7 @@ from polyseek.core.errors import InvalidFilterError
 from polyseek.core.types import asset_id
 from polyseek.server.keys import KeyFile, Scope
 from polyseek.server.page_query import MAX_SHOWN, PAGE_SIZE, read_fields
-from polyseek.server.page_view import PASSAGE_CHARS, card_of, likely, passage, stems
+from polyseek.server.page_view import PASSAGE_CHARS, card_of, likely, passage, stems, value_of
 
 pytestmark = pytest.mark.slow
 
@@ -175,6 +175,23 @@ def test_buttons_change_what_is_asked():
     assert asked("limit=-1").limit == PAGE_SIZE
     assert asked("all=48").show_all
     assert asked("all=48").limit == 48
+
+
+def test_values_as_people_read_them():
+    assert value_of("size_bytes", 112525) == "112,525"
+    assert value_of("width", 112525) == "112525"
+    assert value_of("tags", ["a", "b"]) == "a, b"
+    assert value_of("modified", "2026-11-29T10:35:46.068146+02:00") == "2026-11-29 08:35 UTC"
+    assert value_of("title", "2026-11-29T10:35") == "2026-11-29T10:35"
+    assert value_of("on", value=True) == "True"
+
+
+def test_an_error_has_a_way_back(client):
+    wrong = client.get("/c/photos", params={"filter": "width >> 3"}).text
+    assert '<a href="/c/photos">Back' in wrong
+    unknown = client.get("/c/other").text
+    assert '<a href="/">Back' in unknown
+    assert "/c/other" not in unknown
 
 
 def test_probabilities_in_words():

@@ -42,7 +42,9 @@ def files(tmp_path_factory):
 def address(files, made, tmp_path_factory):
     where = files.parent / "demo.polyseek"
     table = corpus.metadata_file(files)
-    polyseek.open(where).add(files, metadata=table, include=INDEXED)
+    opened = polyseek.open(where)
+    opened.add(files, metadata=table, include=INDEXED)
+    opened.evaluations.keep(opened.evaluate())
     starting = servers(tmp_path_factory.mktemp("page-server"), made)
     server = next(starting)("-c", str(where))
     yield f"http://127.0.0.1:{server.port}"
@@ -136,6 +138,19 @@ def test_a_dropped_picture(page, files):
     page.wait_for_selector("#results:not(.searched)")
 
 
+def test_a_pasted_picture(page, files):
+    data = list((files / "pictures" / "coffee.png").read_bytes())
+    page.evaluate(
+        """data => { const held = new DataTransfer();
+        held.items.add(new File([new Uint8Array(data)], "image.png", {type: "image/png"}));
+        const how = {clipboardData: held, bubbles: true, cancelable: true};
+        document.body.dispatchEvent(new ClipboardEvent("paste", how)); }""",
+        data,
+    )
+    page.wait_for_selector("#results.searched")
+    assert names(page)[0] == "coffee.png"
+
+
 def test_an_uploaded_sound_is_found_and_plays(page, files):
     page.set_input_files("#file", files / "sounds" / "explosion1.wav")
     page.wait_for_selector("#results.searched")
@@ -168,6 +183,21 @@ def test_filters_and_kinds(page):
     expect(page.locator("[role=alert]")).to_contain_text("does not parse")
     page.click("text=Clear")
     expect(page.locator("[role=alert]")).to_have_count(0)
+
+
+def test_a_filter_alone_lists_what_passes(page):
+    page.click("#filters summary")
+    page.fill("[name='f:name:is']", "rock")
+    page.locator("[name='f:name:is']").press("Enter")
+    page.wait_for_selector("#results.searched")
+    assert names(page) == ["rocket.jpg", "rockHit2.wav"]
+    expect(page.locator("#heading")).to_contain_text("by path")
+    expect(page.locator("#said")).to_have_text("2 listed.")
+    page.reload()
+    assert names(page) == ["rocket.jpg", "rockHit2.wav"]
+    page.fill("#q", "a launch")
+    page.keyboard.press("Enter")
+    expect(page.locator(".card.image").first).to_contain_text(re.compile(r"\d+ % "))
 
 
 def test_more_and_less_like_this(page):
@@ -228,6 +258,25 @@ def test_a_failed_asset(page):
     row.locator("a").click()
     expect(page.locator("h1")).to_have_text("broken.jpg")
     expect(page.locator(".reason")).to_be_visible()
+
+
+def test_reports(page):
+    page.click("text=Report")
+    expect(page.locator("#content")).to_contain_text("text -> image")
+    page.click("text=Run the doctor")
+    expect(page.locator("#diagnosis .check").first).to_contain_text("Coverage", timeout=90_000)
+    with page.context.expect_page() as opened:
+        page.click("text=The whole report")
+    report = opened.value
+    report.wait_for_load_state()
+    expect(report.locator("section").first).to_contain_text("median rank")
+
+
+def test_reports_on_a_phone(phone):
+    phone.click("text=Report")
+    assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    figure = phone.locator(".figure b").first
+    assert figure.bounding_box()["height"] < 40
 
 
 def test_a_phone(phone):

@@ -26,7 +26,7 @@ section h2 b{float:right;font-size:13px;text-transform:uppercase;letter-spacing:
 section p{margin:6px 0}ul{margin:6px 0;padding-left:20px}
 .advice{border-left:3px solid var(--warning);padding-left:10px}
 table{border-collapse:collapse;margin:8px 0;font-size:13px;display:block;overflow-x:auto}
-td,th{text-align:left;padding:3px 12px 3px 0;vertical-align:top;
+td,th{overflow-wrap:normal;text-align:left;padding:3px 12px 3px 0;vertical-align:top;
  border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}
 figure{margin:14px 0 4px}svg{width:100%;height:auto}
 svg text{fill:var(--ink);font-size:12px;text-anchor:middle}svg .value{font-size:10px;
@@ -74,6 +74,7 @@ def frame(title: str, body: str) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
+        '<link rel="icon" href="data:,">'
         f"<title>{clean(title)}</title><style>{_STYLE}</style>{body}</html>\n"
     )
 

@@ -24,7 +24,7 @@ from polyseek.server.state import StateDep
 router = APIRouter(prefix="/v1/collections/{name}/evaluations", tags=["evaluations"])
 
 _POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; "
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
 """The report brings its own style, runs nothing, and shows previews of this server."""

@@ -15,8 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from polyseek import __version__
-from polyseek.server.page_view import NAMES, ONE, page_path, shown_in_full
+from polyseek.server.page_view import NAMES, ONE, page_path, shown_in_full, value_of
 from polyseek.server.problems import invalid, response_of
+from polyseek.server.security import access_of
 
 STATIC = Path(__file__).parent / "static"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -67,9 +68,16 @@ class PageRoute(APIRoute):
             except Exception as error:  # noqa: BLE001 - `response_of` logs it and tells what may be
                 content = response_of(error).content
             part = "problem.html" if is_fragment(request) else "error.html"
-            return render(part, status=content["status"], problem=content, name=None)
+            return render(part, status=content["status"], problem=content, name=_known(request))
 
         return readable
+
+
+def _known(request: Request) -> str | None:
+    """The collection that the address names, for the way back; None for one that is not there."""
+    name: str = request.path_params.get("name", "")
+    names = request.app.state.polyseek.names
+    return name if name in names and access_of(request).reads(name) else None
 
 
 @cache
@@ -82,6 +90,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(
-        version=__version__, names=NAMES, one=ONE, page_path=page_path, shown_in_full=shown_in_full
+        version=__version__,
+        names=NAMES,
+        one=ONE,
+        page_path=page_path,
+        shown_in_full=shown_in_full,
+        value_of=value_of,
     )
     return made

@@ -6,6 +6,7 @@ import mimetypes
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -21,6 +22,7 @@ NAMES = {"image": "Pictures", "video": "Videos", "audio": "Sounds", "text": "Tex
 ONE = {"image": "picture", "video": "video", "audio": "sound", "text": "text"}
 _LIKELY = [(0.9, "almost certain"), (0.7, "very likely"), (0.5, "likely"), (0.2, "possible")]
 _SHOWABLE = frozenset({f"image/{kind}" for kind in ("jpeg", "png", "gif", "webp", "avif", "bmp")})
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+|-)\d\d:\d\d")
 _WORD = re.compile(r"\w+")
 _OWN_FIELDS = ("folder", "tags", "title", "camera", "taken", "year", "modified")
 """Shown first among the filters."""
@@ -175,6 +177,17 @@ def _ratio(modality: str, metadata: Mapping[str, Any]) -> int:
 def shown_in_full(name: str) -> bool:
     """Whether browsers show a picture of this name themselves."""
     return mimetypes.guess_type(name)[0] in _SHOWABLE
+
+
+def value_of(name: str, value: Any) -> str:
+    """A metadata value as people read it."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if name.endswith("_bytes") and isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return str(value)
 
 
 def browsed(hits: Sequence[Mapping[str, Any]], links: Links) -> list[Card]:
