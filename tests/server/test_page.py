@@ -6,10 +6,21 @@ from starlette.datastructures import QueryParams
 from starlette.testclient import TestClient
 
 from polyseek.core.errors import InvalidFilterError
-from polyseek.core.types import asset_id
+from polyseek.core.types import Modality, asset_id
 from polyseek.server.keys import KeyFile, Scope
+from polyseek.server.links import Links
 from polyseek.server.page_query import MAX_SHOWN, PAGE_SIZE, read_fields
-from polyseek.server.page_view import PASSAGE_CHARS, card_of, likely, passage, stems, value_of
+from polyseek.server.page_shell import render
+from polyseek.server.page_view import (
+    NAMES,
+    ONE,
+    PASSAGE_CHARS,
+    card_of,
+    likely,
+    passage,
+    stems,
+    value_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -175,6 +186,23 @@ def test_buttons_change_what_is_asked():
     assert asked("limit=-1").limit == PAGE_SIZE
     assert asked("all=48").show_all
     assert asked("all=48").limit == 48
+
+
+@pytest.mark.parametrize("modality", list(Modality))
+def test_every_modality_has_a_tile_and_a_page_of_its_own(modality):
+    assert set(NAMES) == set(ONE) == set(Modality)
+    hit = {"uri": "file:///x/y.bin", "modality": str(modality), "span": None, "text": None}
+    links = Links("photos", show_files=True)
+    hit = links.hit({**hit, "id": "a" * 32, "duplicates": [], "metadata": {"width": 64}})
+    card = card_of(hit, set())
+    around = {"name": "photos", "asked": asked(""), "found": None, "browsed": True}
+    tile = render("card.html", card=card, **around).body.decode()
+    assert f"y.bin, {ONE[modality]}" in tile
+    failed = {"name": "y.bin", "reason": "", "status": "indexed"}
+    page = render("asset.html", card=card, failed=failed, media=hit["links"]["media"], **around)
+    pictures = b"<img" in page.body
+    assert pictures == (modality in ("image", "audio", "depth", "thermal"))
+    assert b"None" not in page.body
 
 
 def test_values_as_people_read_them():

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import Annotated, Any, Literal, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -24,7 +24,7 @@ from pydantic import Field
 from polyseek import __version__, api
 from polyseek.core import errors
 from polyseek.core.hits import Hit, Query
-from polyseek.core.types import asset_id
+from polyseek.core.types import Modality, asset_id
 from polyseek.ingest.aside import AsideWorkers, Show
 from polyseek.ingest.term import TEXT_PREFIX
 from polyseek.search.results import Results, hit_dict, segment_dict
@@ -52,9 +52,7 @@ _INSTRUCTIONS = (
 
 Name = Annotated[str, Field(description="A collection; may be left out when there is only one.")]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Number of hits.")]
-Modalities = Annotated[
-    list[Literal["text", "image", "audio", "video"]], Field(description="Empty for all.")
-]
+Modalities = Annotated[list[Modality], Field(description="Empty for all.")]
 Condition = Annotated[
     str, Field(max_length=10_000, description="On metadata, e.g. year >= 2020 AND folder = 'trips'")
 ]

@@ -245,7 +245,7 @@ def _chip(opened: api.Collection, links: Links, key: str) -> dict[str, str | Non
     """Name of the asset that hits shall be like, and its picture."""
     asset_, segment = _pair(key)
     hit = opened.assets.hit(asset_, segment)
-    drawn = hit.modality is not Modality.TEXT
+    drawn = hit.modality not in (Modality.TEXT, Modality.IMU)
     return {
         "name": failure(hit.uri, "", "")["name"],
         "preview": links.preview(asset_, segment) if drawn else None,

@@ -18,8 +18,24 @@ PASSAGE_CHARS, LEAD_CHARS = 320, 80
 RATIOS = range(2, 11)
 """Widths of tiles in quarters of their height; the style sheet has a class for each."""
 
-NAMES = {"image": "Pictures", "video": "Videos", "audio": "Sounds", "text": "Texts"}
-ONE = {"image": "picture", "video": "video", "audio": "sound", "text": "text"}
+NAMES = {
+    "image": "Pictures",
+    "video": "Videos",
+    "audio": "Sounds",
+    "text": "Texts",
+    "depth": "Depth maps",
+    "thermal": "Thermal images",
+    "imu": "Movements",
+}
+ONE = {
+    "image": "picture",
+    "video": "video",
+    "audio": "sound",
+    "text": "text",
+    "depth": "depth map",
+    "thermal": "thermal image",
+    "imu": "movement",
+}
 _LIKELY = [(0.9, "almost certain"), (0.7, "very likely"), (0.5, "likely"), (0.2, "possible")]
 _SHOWABLE = frozenset({f"image/{kind}" for kind in ("jpeg", "png", "gif", "webp", "avif", "bmp")})
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+|-)\d\d:\d\d")
@@ -167,7 +183,7 @@ def _stretch(text: str, marks: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 def _ratio(modality: str, metadata: Mapping[str, Any]) -> int:
     width, height = metadata.get("width"), metadata.get("height")
-    if modality not in ("image", "video"):
+    if modality in ("text", "audio", "imu"):
         return 7 if modality == "text" else 6
     if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
         return 6
