@@ -15,7 +15,7 @@ import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
-from served import MAIN, environment, free_port
+from served import MAIN, START_S, environment, free_port
 
 from polyseek.core.types import asset_id
 from polyseek.server.keys import KeyFile, Scope
@@ -201,10 +201,10 @@ def test_what_others_reach_needs_keys(served, tmp_path):
 
 
 async def _until_up(port):
-    for _ in range(300):
-        try:
-            async with await anyio.connect_tcp("127.0.0.1", port):
-                return
-        except OSError:
-            await anyio.sleep(0.1)
-    raise AssertionError("the server did not come up")
+    with anyio.fail_after(START_S):
+        while True:
+            try:
+                async with await anyio.connect_tcp("127.0.0.1", port):
+                    return
+            except OSError:
+                await anyio.sleep(0.1)
