@@ -222,6 +222,7 @@ def test_more_and_less_like_this(page):
 
 
 def test_the_keyboard_alone(page):
+    expect(page.locator("#q")).to_be_focused()  # the page's own doing, which a key would disturb
     page.locator("body").press("Tab")
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("/")
