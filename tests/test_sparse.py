@@ -5,7 +5,22 @@ from PIL import Image
 
 import polyseek
 from polyseek.api import opening
+from polyseek.api.labels import LabelledTuner
+from polyseek.api.opening import manifest_of
+from polyseek.core.config import SearchOptions
 from polyseek.core.errors import IncompatibleCollectionError, QueryError
+from polyseek.core.hits import Query
+from polyseek.core.tuning import Tuning
+from polyseek.core.types import (
+    AssetRecord,
+    AssetStatus,
+    Modality,
+    Role,
+    Segment,
+    SegmentBatch,
+)
+from polyseek.search.pipeline import search
+from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder, FakeSparseEncoder
 
 pytestmark = pytest.mark.slow
@@ -44,6 +59,7 @@ def test_it_finds_what_no_word_finds(collection):
     assert found[1].sparse_score is None
     assert found.plan[0].sparse == 1
     assert found.to_dict(explain=True)["plan"][0]["sparse"] == 1
+    assert found.plan[0].fusion == "rank"  # nobody has told how much a product proves
 
 
 def test_fields_that_describe_a_picture_count_and_pictures_without_stay(collection):
@@ -86,3 +102,71 @@ def test_an_unknown_one_is_an_error_that_lists_the_known(tmp_path, monkeypatch):
     with pytest.raises(polyseek.PolyseekError, match="unknown sparse_encoder 'nothing'; known"):
         polyseek.open(tmp_path / "c", sparse="nothing")
     assert not (tmp_path / "c").exists()
+
+
+ITEMS, KINDS = 480, 120
+
+
+class Translating(FakeSparseEncoder):
+    """Knows that k17 is n17."""
+
+    def encode(self, texts, *, role):
+        return super().encode([text.replace("k", "n") for text in texts], role=role)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """Texts of a kind and a number; labelled queries name both, the number in other words."""
+    encoder, sparse = FakeEncoder(), Translating()
+    store = MemoryStore.create("memory", manifest_of(encoder.info))
+    texts = [f"c{i % KINDS} n{i}" for i in range(ITEMS)]
+    uris = [f"file:///things/{i}.txt" for i in range(ITEMS)]
+    vectors = sparse.encode(texts, role=Role.DOCUMENT)
+    segments = [
+        Segment(asset_uri=uri, modality=Modality.TEXT, text=text, sparse=vector if i % 3 else None)
+        for i, (uri, text, vector) in enumerate(zip(uris, texts, vectors, strict=True))
+    ]
+    rows = encoder.encode(Modality.TEXT, texts, role=Role.DOCUMENT)
+    records = [
+        AssetRecord(
+            uri=uri, status=AssetStatus.INDEXED, modalities=(Modality.TEXT,), etag="1",
+            size_bytes=1,
+        )
+        for uri in uris
+    ]  # fmt: skip
+    store.upsert(records, [SegmentBatch(Modality.TEXT, segments, rows)])
+    pairs = tmp_path_factory.mktemp("labels") / "pairs.csv"
+    lines = [f"c{i % KINDS} k{i},{uri}" for i, uri in enumerate(uris)]
+    pairs.write_text("\n".join(["query,path", *lines]))
+    tuner = LabelledTuner(store=store, encoder=encoder, defaults=None, sparse=sparse)
+    return store, tuner.tune(Tuning(), pairs), sparse
+
+
+def ask(store, text, sparse):
+    return search(
+        Query(modality=Modality.TEXT, signals=[text], label=text),
+        encoder=FakeEncoder(), store=store, sparse=sparse,
+        options=SearchOptions(show_all=True, limit=20),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_labels_tell_how_much_a_product_proves(tuned):
+    store, tuning, sparse = tuned
+    assert store.tuning.sparse == tuning.sparse
+    assert tuning.sparse.weight > 0
+    assert any(note.startswith("sparse vectors: weight") for note in tuning.notes)
+    found = ask(store, "c29 k29", sparse)
+    assert found[0].uri.endswith("/29.txt")
+    assert found.plan[0].fusion == "probability"
+    assert found[0].probability > found[1].probability
+    assert not ask(store, "c29 k29", None)[0].uri.endswith("/29.txt")
+
+
+@pytest.mark.slow
+def test_a_segment_without_a_sparse_vector_keeps_its_probability(tuned):
+    store, _, sparse = tuned
+    unread = {hit.uri: hit for hit in ask(store, "c29 k29", None)}
+    for hit in ask(store, "c29 k29", sparse):
+        if hit.sparse_score is None and hit.text_score is None and hit.uri in unread:
+            assert hit.probability == pytest.approx(unread[hit.uri].probability)

@@ -16,6 +16,7 @@ from polyseek.cli import diagnosis, entry, exits
 from polyseek.core import errors
 from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import Embeddings, Modality
+from polyseek.encode import names
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.store.lance import LanceStore
 from polyseek.testing import FakeEncoder
@@ -100,6 +101,19 @@ def test_index_says_what_it_did(cli, photos):
     assert "4 unchanged" in out
     code, out, _ = cli("index", photos, "--json")
     assert json.loads(out)["skipped"] == 4
+
+
+def test_index_without_model_files_leaves_no_empty_collection(cli, photos, monkeypatch, tmp_path):
+    monkeypatch.setattr(opening, "load_encoder", names.load)
+    monkeypatch.setenv("POLYSEEK_OFFLINE", "1")
+    monkeypatch.setenv("POLYSEEK_HOME", str(tmp_path / "home"))
+    code, _, err = cli("index", photos, "-c", tmp_path / "c")
+    assert code == 41
+    assert "offline" in err.lower()
+    assert not (tmp_path / "c").exists()
+    monkeypatch.setattr(opening, "load_encoder", lambda name, settings: FakeEncoder())
+    assert cli("index", photos, "-c", tmp_path / "c")[0] == 0
+    assert (tmp_path / "c").exists()
 
 
 def test_search_in_all_four_directions(cli, indexed):

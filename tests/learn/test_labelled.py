@@ -166,6 +166,7 @@ def found_by_words(count, *, help_, seed=0):
                 probabilities=np.linspace(0.7, 0.1, 10),
                 scores=scores,
                 shares=shares,
+                products=np.full(10, np.nan),
                 gains=gains,
                 ideal=np.ones(1),
             )

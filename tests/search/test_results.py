@@ -170,6 +170,7 @@ def test_the_plan_is_there_for_the_asking():
             "rows": 12,
             "words": None,
             "sparse": None,
+            "fusion": None,
             "recall": 1.0,
             "hub_strength": 0.75,
             "calibration": "shipped",

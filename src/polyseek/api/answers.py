@@ -106,4 +106,6 @@ def _step(told: Mapping[str, Any]) -> PlanStep:
         elapsed_ms=told["elapsed_ms"],
         hub_strength=told["hub_strength"],
         words=told["words"],
+        sparse=told["sparse"],
+        fusion=told["fusion"],
     )

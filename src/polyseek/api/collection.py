@@ -71,8 +71,9 @@ class Collection(Learning):
         self._shelf = Shelf(store)
         self._encoder = encoder = collection_encoder(encoder, self._shelf.active)
         self._tuner = Tuner(
-            store=store, encoder=encoder, defaults=self._defaults, adapters=self._shelf.active
-        )
+            store=store, encoder=encoder, defaults=self._defaults, adapters=self._shelf.active,
+            sparse=sparse,
+        )  # fmt: skip
         self._searcher = Searcher(
             store=store, encoder=encoder, settings=settings, defaults=self._defaults,
             adapters=self._shelf.at, sparse=sparse, preview=clip,

@@ -12,7 +12,7 @@ from polyseek.api.pairs import Labelled, labelled
 from polyseek.core.adapting import Adapters
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import twins
-from polyseek.core.protocols import Encoder, Store
+from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import ProgressCallback
 from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Defaults
@@ -37,6 +37,7 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
     encoder: Encoder,
     defaults: Defaults | None,
     adapters: Adapters | None = None,
+    sparse: SparseEncoder | None = None,
     pairs: str | Path,
     queries: str | Path | None = None,
     slice_by: str | None = None,
@@ -65,7 +66,7 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
         directions = planner.of_mined(given.mined)
     examiner = Examiner(
         store=store, inventory=inventory, encoder=encoder, defaults=defaults,
-        queries=given.queries, adapters=adapters, progress=progress,
+        queries=given.queries, adapters=adapters, sparse=sparse, progress=progress,
     )  # fmt: skip
     examiner.spent["read"] = perf_counter() - started
     mode, notes = _mode(given, directions, inventory, mode)

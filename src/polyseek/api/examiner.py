@@ -17,7 +17,7 @@ from polyseek.core.config import SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Item, Query, item_of
 from polyseek.core.inventory import Inventory
-from polyseek.core.protocols import Encoder, Store, StoreReader
+from polyseek.core.protocols import Encoder, SparseEncoder, Store, StoreReader
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Defaults
@@ -50,6 +50,7 @@ class Examiner:
         defaults: What ships with the encoder.
         queries: Queries by the id of their question; items ask by their stored embeddings.
         adapters: That move the queries; None for none.
+        sparse: The collection's sparse encoder; None for none.
         progress: Called with every step.
         spent: Seconds by what they were spent on.
         embedded: What the encoder has made so far, by the text that it read, or the file.
@@ -61,6 +62,7 @@ class Examiner:
     defaults: Defaults | None
     queries: Mapping[str, Query]
     adapters: Adapters | None = None
+    sparse: SparseEncoder | None = None
     progress: ProgressCallback | None = None
     spent: dict[str, float] = field(default_factory=dict)
     embedded: dict[str, Embeddings] = field(default_factory=dict)
@@ -105,7 +107,8 @@ class Examiner:
         try:
             found = search(
                 query, encoder=self.encoder, store=store, options=options,
-                defaults=self.defaults, adapters=self.adapters, embeddings=[known],
+                defaults=self.defaults, adapters=self.adapters, sparse=self.sparse,
+                embeddings=[known],
             )  # fmt: skip
         except QueryError:
             if mode is not SearchMode.TEXT:

@@ -16,7 +16,7 @@ from polyseek.core.config import SearchOptions
 from polyseek.core.hits import Candidates, Item, Query, item_of
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import Judged, twins
-from polyseek.core.protocols import Encoder, Store
+from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Defaults, Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality
@@ -28,10 +28,12 @@ from polyseek.learn.labelled import (
     fit_with_labels,
     in_proportion,
 )
+from polyseek.learn.sparse import choose_sparse
 from polyseek.learn.splits import CHOOSE, FIT, HELD_OUT, Split, components, given_split, split
 from polyseek.learn.tune import QUERIES, SAMPLE
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.embed import embed_all
+from polyseek.search.hybrid import products_of
 from polyseek.search.pipeline import search
 
 DEPTH = 300
@@ -57,6 +59,7 @@ class LabelledTuner:
     encoder: Encoder
     defaults: Defaults | None
     adapters: Adapters = field(default_factory=Adapters)
+    sparse: SparseEncoder | None = None
     progress: ProgressCallback | None = None
 
     def tune(
@@ -99,9 +102,16 @@ class LabelledTuner:
         scale = Calibrator(defaults=self.defaults, tuning=tuned, adapters=self.adapters)
         answers = self._answers(asked, inventory, scale)
         words, note = choose_words(answers, now=tuned.words)
+        notes.append(note)
+        sparse = None
+        if self.sparse is not None:
+            sparse, words, note = choose_sparse(answers, words=words)
+            notes.append(note)
         used = [one.judged.query.fingerprint for one in asked if one.part in (FIT, CHOOSE)]
         return self._saved(
-            replace(tuned, words=words, notes=(*notes, note), fitted_queries=tuple(used))
+            replace(
+                tuned, words=words, sparse=sparse, notes=tuple(notes), fitted_queries=tuple(used)
+            )
         )
 
     def _saved(self, tuning: Tuning) -> Tuning:
@@ -188,7 +198,7 @@ class LabelledTuner:
     def _answers(
         self, asked: Sequence[Asked], inventory: Inventory, calibrator: Calibrator
     ) -> Mapping[int, Sequence[Answers]]:
-        """What texts find by embeddings and words, if they do not stand in what answers them."""
+        """What texts find by all signals, if they do not stand in what answers them."""
         trivial = {q.id for q in quoted([one.question for one in asked], inventory)}
         found: dict[int, list[Answers]] = {CHOOSE: [], HELD_OUT: []}
         for done, one in enumerate(asked, 1):
@@ -215,6 +225,7 @@ class LabelledTuner:
             options=SearchOptions(limit=DEPTH, modalities=(target,), show_all=True),
             defaults=self.defaults,
             adapters=self.adapters,
+            sparse=self.sparse,
             embeddings=[one.vectors],
         )
         candidates = Candidates(hits=found.hits, tier="", rows=sum(s.rows for s in found.plan))
@@ -226,6 +237,7 @@ class LabelledTuner:
             probabilities=probabilities,
             scores=np.array([hit.text_score or 0.0 for hit in found.hits]),
             shares=np.array([hit.text_share or 0.0 for hit in found.hits]),
+            products=products_of(found.hits),
             gains=np.array([own.get(hit.item, 0.0) for hit in found.hits]),
             ideal=np.array(list(own.values())),
         )

@@ -17,7 +17,7 @@ from polyseek.api.towers import CollectionEncoder
 from polyseek.api.tuner import Tuner
 from polyseek.core.artifacts import reporting
 from polyseek.core.errors import ConfigError
-from polyseek.core.protocols import Store
+from polyseek.core.protocols import SparseEncoder, Store
 from polyseek.core.reports import ProgressCallback
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import Modality
@@ -36,6 +36,7 @@ class Learning:
     _store: Store
     _encoder: CollectionEncoder
     _defaults: Defaults | None
+    _sparse: SparseEncoder | None
     _shelf: Shelf
     _tuner: Tuner
     _searcher: Searcher
@@ -221,6 +222,7 @@ class Learning:
                 encoder=self._encoder,
                 defaults=self._defaults,
                 adapters=self._shelf.active(),
+                sparse=self._sparse,
                 pairs=pairs,
                 queries=queries,
                 slice_by=slice_by,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +24,7 @@ from polyseek.core.errors import (
 from polyseek.core.objects import scheme_of
 from polyseek.core.protocols import Encoder, SparseEncoder, Store, SwitchingStore
 from polyseek.core.types import (
+    AssetStatus,
     EncoderInfo,
     Manifest,
 )
@@ -177,14 +178,18 @@ def _new(encoder: str, sparse: str | None, settings: Settings, loader: EncoderLo
     return replace(made, sparse=(chosen.name, chosen.revision)) if chosen else made
 
 
+@contextmanager
 def open_to_index(
     location: str | Path | None,
     *sources: str | Path,
     encoder: str | None = None,
     sparse: str | None = None,
     **options: Any,
-) -> Collection:
+) -> Iterator[Collection]:
     """Open a collection, or create it when all is well and there is something to put into it.
+
+    One that was created and has read nothing at the end, because the encoder's model files cannot
+    be had for example, is removed again.
 
     Args:
         location: Folder of the collection.
@@ -202,12 +207,28 @@ def open_to_index(
 
     chosen = given(sources, options_of(IndexOptions, options))
     try:
-        return open(location, encoder=encoder, sparse=sparse, create=False, resident=False)
+        opened = open(location, encoder=encoder, sparse=sparse, create=False, resident=False)
     except CollectionNotFoundError:
         if chosen.hold_nothing():
             raise nothing_in(sources) from None
         recognisers(chosen.options, ())
-    return open(location, encoder=encoder, sparse=sparse, resident=False)
+    else:
+        yield opened
+        return
+    opened = open(location, encoder=encoder, sparse=sparse, resident=False)
+    try:
+        yield opened
+    finally:
+        with suppress(StoreError):
+            _remove_empty(opened.store)
+
+
+def _remove_empty(store: Store) -> None:
+    """Remove a collection that has not read anything yet."""
+    read = any(status is not AssetStatus.PENDING for status, _ in store.counts())
+    if isinstance(store, SwitchingStore) and not read:
+        with store.writing():
+            store.remove()
 
 
 def open_external(

@@ -12,6 +12,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from urllib.parse import quote
 
 from polyseek.api import versions
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import ConfigError, StoreError
+from polyseek.core.errors import CollectionNotFoundError, ConfigError, StoreError
 from polyseek.core.hits import Query
 from polyseek.core.objects import folders_in, scheme_of
 from polyseek.core.protocols import Store, SwitchingStore, VersionedStore
@@ -176,10 +177,11 @@ def drop(location: str) -> list[str]:
             own.clear()
     backend, dropped = plugins.load("store", "lance"), [""] if serving else []
     for name in _others(location, serving, history):
-        other = backend.open(generation_at(location, name))
-        with other.writing():
-            other.clear()
-        dropped.append(name)
+        with suppress(CollectionNotFoundError):  # dropped before, but for what is no table
+            other = backend.open(generation_at(location, name))
+            with other.writing():
+                other.remove()
+            dropped.append(name)
     return dropped
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from polyseek.core.adapting import NOTHING, Adapters
 from polyseek.core.artifacts import reporting
-from polyseek.core.protocols import Encoder, Store
+from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import ProgressCallback
 from polyseek.core.tuning import Defaults, Origin, Tuning, outgrown
 from polyseek.core.types import Embeddings, Floats, Modality
@@ -24,9 +24,10 @@ class Tuner:
         encoder: Encoder,
         defaults: Defaults | None,
         adapters: Callable[[], Adapters],
+        sparse: SparseEncoder | None,
     ) -> None:
         self._store, self._encoder, self._defaults = store, encoder, defaults
-        self._adapters = adapters
+        self._adapters, self._sparse = adapters, sparse
         self._bank: Embeddings | None = None
 
     def tune(
@@ -54,7 +55,7 @@ class Tuner:
 
                 labels = LabelledTuner(
                     store=self._store, encoder=self._encoder, defaults=self._defaults,
-                    adapters=self._adapters(), progress=progress,
+                    adapters=self._adapters(), sparse=self._sparse, progress=progress,
                 )  # fmt: skip
                 tuning = labels.tune(tuning, pairs, queries=queries)
             self._store.optimize()
@@ -72,6 +73,7 @@ class Tuner:
             after,
             calibrations={**after.calibrations, **chosen},
             words=before.words,
+            sparse=before.sparse,
             fitted_queries=before.fitted_queries,
         )
         with self._store.writing():

@@ -119,16 +119,18 @@ def index(
         "ocr": ocr,
         "asr": asr,
     }
-    opened = api.open_to_index(collection, *sources, encoder=encoder, sparse=sparse, **options)
-    if watch:
-        return watching.run(opened, sources, options, as_json=as_json)
-    with progress_bar() as progress:
-        report = opened.add(*sources, progress=progress, **options)
+    with api.open_to_index(
+        collection, *sources, encoder=encoder, sparse=sparse, **options
+    ) as opened:
+        if watch:
+            return watching.run(opened, sources, options, as_json=as_json)
+        with progress_bar() as progress:
+            done = opened.add(*sources, progress=progress, **options)
     if as_json:
-        print_json(render.report_dict(report))
+        print_json(render.report_dict(done))
     else:
-        render.report(report, location=opened.location)
-    return exits.INTERRUPTED if report.interrupted else exits.OK
+        render.report(done, location=opened.location)
+    return exits.INTERRUPTED if done.interrupted else exits.OK
 
 
 app.command()(search)

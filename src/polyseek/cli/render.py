@@ -20,7 +20,7 @@ from polyseek.core.objects import BUCKETS, scheme_of, split_uri
 from polyseek.core.reports import Failure, IngestReport
 from polyseek.core.tuning import Calibration, Tuning
 from polyseek.core.types import AssetStatus, Modality
-from polyseek.search.results import Results
+from polyseek.search.results import PlanStep, Results
 
 SHOWN_FAILURES = 10
 UNWRAPPED = 100_000
@@ -228,7 +228,8 @@ def _explain(console: Console, found: Results) -> None:
             f"{step.modality}: {step.rows:,} segments in the {step.space} space, {step.tier}, "
             f"recall {recall}, {step.elapsed_ms:.1f} ms; {_scale(step.calibration)}"
             f"{'' if step.words is None else f'; {step.words:,} have words of the query'}"
-            f"{'' if step.sparse is None else f'; {step.sparse:,} by sparse vector'}",
+            f"{'' if step.sparse is None else f'; {step.sparse:,} by sparse vector'}"
+            f"{_fusion(step)}",
             style="dim",
         )
     for hit in () if found.browsed else found:
@@ -236,6 +237,13 @@ def _explain(console: Console, found: Results) -> None:
             console.print(Text(line, style="dim"))
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in found.timings_ms.items())
     console.print(Text(f"retriever '{found.retriever}', milliseconds: {times}", style="dim"))
+
+
+def _fusion(step: PlanStep) -> str:
+    """How several signals were put together."""
+    if step.fusion is None or (not step.words and not step.sparse):
+        return ""
+    return f"; fused by {step.fusion}"
 
 
 def _account(hit: Hit) -> list[str]:

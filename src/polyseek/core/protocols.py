@@ -519,3 +519,10 @@ class SwitchingStore(Store, Protocol):
     def clear(self) -> None:
         """Forget all rows for good, and give back their space. Only call within `writing()`."""
         ...
+
+    def remove(self) -> None:
+        """Remove the collection itself, for good. Only call within `writing()`, and nothing after.
+
+        Killed half-way, it is still a collection, which can be removed again.
+        """
+        ...

@@ -139,12 +139,45 @@ class WordEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SparseEvidence:
+    """How much a product of sparse vectors adds to the probability of a segment's embedding.
+
+    The scale of products is the sparse encoder's own, so nothing holds without labels.
+
+    Attributes:
+        weight: Of a unit of the product in the logarithm of the odds, for the query's best.
+        share_power: How fast evidence fades with the share of the best product of the query.
+    """
+
+    weight: float
+    share_power: float
+
+    def added(self, probabilities: Numbers, products: Numbers) -> Numbers:
+        """``(n,)`` probabilities after what the products say; never lower.
+
+        Args:
+            probabilities: ``(n,)`` before.
+            products: ``(n,)`` with the query's sparse vector; NaN where a segment has none, or
+                shares no index with it: that is missing, not zero.
+        """
+        known = np.nan_to_num(products, nan=0.0)
+        best = float(known.max(initial=0.0))
+        if best <= 0:
+            return probabilities
+        shares = np.maximum(known, 0.0) / best
+        odds = np.exp(np.minimum(self.weight * known * shares**self.share_power, 50.0))
+        after: Numbers = probabilities * odds / (1 - probabilities + probabilities * odds)
+        return np.where(known > 0, after, probabilities)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
     """Everything fitted that a search applies; kept with the collection.
 
     Attributes:
         calibrations: By pair; a pair without one has no probability.
         words: What the words of a query add.
+        sparse: What its sparse vector adds; None where only ranks count.
         bank: The user's own bank of text queries; empty for the shipped one.
         fitted_assets: Number of assets by modality when it was fitted to the collection.
         adapted: By pair, which use of an adapter it was fitted to; a pair that is not there was
@@ -156,6 +189,7 @@ class Tuning:
 
     calibrations: Mapping[Pair, Calibration] = field(default_factory=dict)
     words: WordEvidence = WordEvidence()
+    sparse: SparseEvidence | None = None
     bank: Sequence[str] = ()
     fitted_assets: Mapping[Modality, int] = field(default_factory=dict)
     adapted: Mapping[Pair, str] = field(default_factory=dict)
@@ -175,6 +209,7 @@ class Tuning:
                     for (query, target), found in self.calibrations.items()
                 },
                 "words": asdict(self.words),
+                "sparse": asdict(self.sparse) if self.sparse else None,
                 "bank": list(self.bank),
                 "fitted_assets": dict(self.fitted_assets),
                 "adapted": {
@@ -201,6 +236,7 @@ class Tuning:
                     for name, found in read["calibrations"].items()
                 },
                 words=WordEvidence(**read.get("words", {})),
+                sparse=SparseEvidence(**read["sparse"]) if read.get("sparse") else None,
                 bank=tuple(read["bank"]),
                 fitted_assets={Modality(name): n for name, n in read["fitted_assets"].items()},
                 adapted={_pair(name): key for name, key in read.get("adapted", {}).items()},

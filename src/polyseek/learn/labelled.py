@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyseek.core.metrics import ndcg_at, ranked_gains
-from polyseek.core.tuning import Calibration, Numbers, Origin, Pair, WordEvidence
+from polyseek.core.tuning import (
+    Calibration,
+    Numbers,
+    Origin,
+    Pair,
+    SparseEvidence,
+    WordEvidence,
+)
 from polyseek.core.types import Floats, Modality
 from polyseek.learn.calibration import Examples, examples, fit, refit, with_match
 from polyseek.learn.isotonic import fit_curve
@@ -32,6 +39,8 @@ MIN_GAIN = 0.002
 """nDCG@10 that another hub strength or weight of words must add to be chosen."""
 
 _BINS = 15
+RRF_K = 60
+"""As in `search.fuse`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -101,6 +110,7 @@ class Answers:
         probabilities: ``(n,)`` by the embeddings.
         scores: ``(n,)`` BM25; 0 where there are none of its words.
         shares: ``(n,)`` share of its words that are there.
+        products: ``(n,)`` with its sparse vector; NaN where there is none.
         gains: ``(n,)``.
         ideal: Gains of all that is relevant.
     """
@@ -108,13 +118,25 @@ class Answers:
     probabilities: Numbers
     scores: Numbers
     shares: Numbers
+    products: Numbers
     gains: Numbers
     ideal: Numbers
 
-    def ndcg(self, evidence: WordEvidence) -> float:
-        """nDCG@10 when words add this much."""
-        found = evidence.added(self.probabilities, self.scores, self.shares)
-        order = np.lexsort((self.gains, -found))[:10]
+    def ndcg(self, words: WordEvidence, sparse: SparseEvidence | None = None) -> float:
+        """nDCG@10 when words and sparse vectors add this much."""
+        found = words.added(self.probabilities, self.scores, self.shares)
+        return self._ndcg(found if sparse is None else sparse.added(found, self.products))
+
+    def ndcg_by_rank(self, words: WordEvidence) -> float:
+        """nDCG@10 when the ranking by products is fused with that of all else by rank."""
+        found = words.added(self.probabilities, self.scores, self.shares)
+        total = 1 / (RRF_K + _ranks(found))
+        known = ~np.isnan(self.products)
+        total[known] += 1 / (RRF_K + _ranks(self.products[known]))
+        return self._ndcg(total)
+
+    def _ndcg(self, scores: Numbers) -> float:
+        order = np.lexsort((self.gains, -scores))[:10]
         return float(ndcg_at(self.gains[order][None], self.ideal[None], 10)[0])
 
 
@@ -259,6 +281,13 @@ def _candidates(
         if curve:
             found["a curve fitted to labels (isotonic)"] = replace(line, curve=curve)
     return {name: with_match(one, drawn) for name, one in found.items()}
+
+
+def _ranks(scores: Numbers) -> Numbers:
+    """From 1, the best first."""
+    ranks: Numbers = np.empty(len(scores))
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return ranks
 
 
 def _mean(answers: Sequence[Answers], evidence: WordEvidence) -> float:

@@ -13,6 +13,7 @@ from polyseek.core.tuning import (
     Defaults,
     Numbers,
     Pair,
+    SparseEvidence,
     Tuning,
     WordEvidence,
     cohort_match,
@@ -38,6 +39,11 @@ class Calibrator:
     def words(self) -> WordEvidence:
         """How much the words of a query add."""
         return self.tuning.words if self.tuning else WordEvidence()
+
+    @property
+    def sparse(self) -> SparseEvidence | None:
+        """How much its sparse vector adds; None where that is not known."""
+        return self.tuning.sparse if self.tuning else None
 
     def calibration(self, pair: Pair) -> Calibration | None:
         """The collection's own, else that of a joined modality, else the shipped one, else None.

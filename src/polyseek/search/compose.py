@@ -72,7 +72,9 @@ def pool(
             pair, vector, Candidates(hits=scored[-1], tier="", rows=rows)
         )
         found.append(
-            None if by_vectors is None else add_evidence(by_vectors, scored[-1], calibrator.words)
+            None
+            if by_vectors is None
+            else add_evidence(by_vectors, scored[-1], calibrator.words, calibrator.sparse)
         )
     known = [p for p in found if p is not None]
     if len(known) == len(found):
@@ -128,13 +130,14 @@ def rescored(
 
 
 def with_words(hits: Sequence[Hit], said: Sequence[Hit]) -> list[Hit]:
-    """The hits with what one term's words say of each, and nothing of what other terms' do."""
+    """The hits with what one term's words and sparse vector say of each, and no other term's."""
     by_id = {hit.id: hit for hit in said}
     return [
         replace(
             hit,
             text_score=by_id[hit.id].text_score if hit.id in by_id else None,
             text_share=by_id[hit.id].text_share if hit.id in by_id else None,
+            sparse_score=by_id[hit.id].sparse_score if hit.id in by_id else None,
         )
         for hit in hits
     ]

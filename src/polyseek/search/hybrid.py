@@ -9,7 +9,9 @@ like.
 Evidence is never negative: a picture without a caption keeps the probability that its embedding
 gives it, and without any words in common nothing changes at all.
 
-Where nothing is calibrated the two rankings are fused by reciprocal rank.
+Sparse vectors add in the same way, once labels have told how much a product of them proves.
+
+Where something is not calibrated, rankings are fused by reciprocal rank.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from polyseek.core.hits import Candidates, Composition, Hit, Query, Retrieval, T
 from polyseek.core.protocols import SparseEncoder, StoreReader
 from polyseek.core.retriever import SearchMode
 from polyseek.core.sparse import SparseVector
-from polyseek.core.tuning import Numbers, WordEvidence
+from polyseek.core.tuning import Numbers, SparseEvidence, WordEvidence
 from polyseek.core.types import Role
 from polyseek.core.words import TextQuery, read_text_query
 from polyseek.search.fuse import reciprocal_rank
@@ -80,26 +82,27 @@ class WordSearch:
         probabilities: Numbers | None,
         *,
         near: int,
-        evidence: WordEvidence,
+        words: WordEvidence,
+        sparse: SparseEvidence | None,
     ) -> tuple[Sequence[Hit], Numbers | None]:
         """Hits with their probabilities, best first, after what words and sparse vectors say.
-
-        How much a product of sparse vectors proves was never fitted, so with one only ranks count.
 
         Args:
             hits: As `candidates` gives them.
             probabilities: By their vectors; None where nothing is calibrated.
             near: How many of the hits were found by their vectors, best first.
-            evidence: How much words add.
+            words: How much words add.
+            sparse: How much a product of sparse vectors adds; None where only ranks count.
         """
         if self.alone:
             return hits, None
         after = probabilities
-        if probabilities is not None and self.terms:
-            after = add_evidence(probabilities, hits, evidence)
+        if probabilities is not None and (self.terms or (self.sparse and sparse)):
+            after = add_evidence(probabilities, hits, words, sparse)
             order = np.argsort(-after, kind="stable")
             hits, after = [hits[i] for i in order.tolist()], after[order]
-        if self.sparse is None and (after is not None or not self.terms):
+        known = after is not None and (self.sparse is None or sparse is not None)
+        if known or not (self.terms or self.sparse):
             return hits, after
         rankings = [hits[:near], _best(hits, "text_score")] if after is None else [hits]
         ranked = reciprocal_rank([*rankings, _best(hits, "sparse_score")])
@@ -165,17 +168,29 @@ def read_all_words(
     return [replace(words, condition=condition) for words in read]
 
 
-def add_evidence(probabilities: Numbers, hits: Sequence[Hit], evidence: WordEvidence) -> Numbers:
-    """``(n,)`` probabilities after what each hit's words say; never lower.
+def add_evidence(
+    probabilities: Numbers,
+    hits: Sequence[Hit],
+    words: WordEvidence,
+    sparse: SparseEvidence | None = None,
+) -> Numbers:
+    """``(n,)`` probabilities after what each hit's words and sparse vector say; never lower.
 
     Args:
         probabilities: ``(n,)`` by their vectors.
-        hits: n hits.
-        evidence: How much words add.
+        hits: n hits of one query.
+        words: How much words add.
+        sparse: How much a product of sparse vectors adds; None for nothing.
     """
     scores = np.array([hit.text_score or 0.0 for hit in hits])
     shares = np.array([hit.text_share or 0.0 for hit in hits])
-    return evidence.added(probabilities, scores, shares)
+    after = words.added(probabilities, scores, shares)
+    return after if sparse is None else sparse.added(after, products_of(hits))
+
+
+def products_of(hits: Sequence[Hit]) -> Numbers:
+    """``(n,)`` products with the query's sparse vector; NaN where they share no index."""
+    return np.array([np.nan if hit.sparse_score is None else hit.sparse_score for hit in hits])
 
 
 def _best(hits: Sequence[Hit], signal: str) -> list[Hit]:

@@ -32,6 +32,8 @@ class PlanStep:
         calibration: What turned scores into probabilities; None for none.
         words: Candidates that have words of the query; None where no words were looked for.
         sparse: Candidates that share an index with the query's sparse vector; None without one.
+        fusion: How these signals became one ranking, ``probability`` or ``rank``; None for words
+            alone.
     """
 
     modality: Modality
@@ -44,6 +46,7 @@ class PlanStep:
     calibration: Calibration | None = None
     words: int | None = None
     sparse: int | None = None
+    fusion: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +218,7 @@ def _step_dict(step: PlanStep) -> dict[str, Any]:
         "rows": step.rows,
         "words": step.words,
         "sparse": step.sparse,
+        "fusion": step.fusion,
         "recall": step.recall,
         "hub_strength": step.hub_strength,
         "calibration": str(step.calibration.origin) if step.calibration else None,

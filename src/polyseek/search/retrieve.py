@@ -152,8 +152,9 @@ def _retrieve(
     candidates = words.candidates(store, request, near)
     probabilities = calibrator.probabilities(pair, vector, candidates)
     hits, probabilities = words.reorder(
-        candidates.hits, probabilities, near=len(near.hits), evidence=calibrator.words
-    )
+        candidates.hits, probabilities, near=len(near.hits), words=calibrator.words,
+        sparse=calibrator.sparse,
+    )  # fmt: skip
     calibration = calibrator.calibration(pair)
     found = Ranking(
         hits=hits,
@@ -167,6 +168,7 @@ def _retrieve(
             recall=candidates.recall,
             words=sum(hit.text_score is not None for hit in hits) if words.terms else None,
             sparse=sum(hit.sparse_score is not None for hit in hits) if words.sparse else None,
+            fusion=None if words.alone else "rank" if probabilities is None else "probability",
             hub_strength=hub.strength if hub else 0.0,
             calibration=calibration,
             elapsed_ms=(perf_counter() - started) * 1e3,

@@ -104,6 +104,9 @@ class Bucket:
         """See `polyseek.store.places.Place`."""
         self._found.discard(name)
 
+    def vacate(self) -> None:
+        """Nothing to do: the lease ends with the writing, and its object is no collection."""
+
     def explain(self, error: Exception) -> str:
         """See `polyseek.store.places.Place`."""
         return explain(self._url, error)

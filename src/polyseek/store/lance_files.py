@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,12 @@ class Folder:
 
     def dropped(self, name: str) -> None:
         """Nothing to do: the disk is asked every time."""
+
+    def vacate(self) -> None:
+        """See `polyseek.store.places.Place`; a folder that holds something else stays."""
+        (self._folder / LOCK_FILE).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._folder.rmdir()
 
     def explain(self, error: Exception) -> str:
         """What went wrong, without Lance's places in its own source."""

@@ -37,8 +37,20 @@ def serve(store: LanceStore, names: Sequence[str]) -> None:
 
 def clear(store: LanceStore) -> None:
     """See `polyseek.core.protocols.SwitchingStore`."""
-    names = [layout.segments_table(m) for m, _ in store._segment_tables()]
-    for name in [*names, layout.TUNING, layout.ATTACHMENTS, VERSIONS]:
+    _drop(store, [layout.TUNING, layout.ATTACHMENTS, VERSIONS])
+    store._table(layout.ASSETS).delete("TRUE")
+
+
+def remove(store: LanceStore) -> None:
+    """See `polyseek.core.protocols.SwitchingStore`; the records, which make it one, go last."""
+    beside = [layout.TUNING, layout.ATTACHMENTS, layout.NOTES, VERSIONS, SERVING]
+    _drop(store, [*beside, layout.ASSETS])
+    store.place.vacate()
+
+
+def _drop(store: LanceStore, names: Sequence[str]) -> None:
+    """Remove the segments' tables and these."""
+    segments = [layout.segments_table(m) for m, _ in store._segment_tables()]
+    for name in [*segments, *names]:
         if store._exists(name):
             store._drop(name)
-    store._table(layout.ASSETS).delete("TRUE")

@@ -87,3 +87,8 @@ class WholeCollection:
         """See `polyseek.core.protocols.SwitchingStore`."""
         lance_generations.clear(self._store)
         self._store.tidy(grace=timedelta(minutes=1))
+
+    @committing
+    def remove(self) -> None:
+        """See `polyseek.core.protocols.SwitchingStore`."""
+        lance_generations.remove(self._store)

@@ -54,6 +54,10 @@ class Place(Protocol):
         """Note that this process has removed a table."""
         ...
 
+    def vacate(self) -> None:
+        """Remove what is left of a place without tables; called within `writing()`."""
+        ...
+
     def explain(self, error: Exception) -> str:
         """What an error of Lance means here."""
         ...
