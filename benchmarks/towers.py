@@ -18,7 +18,7 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +166,15 @@ def main() -> None:
     options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
-    result = {
-        "sounds named by what they are": sounds(options.sounds, options.work),
-        "sounds with ten labels": sounds(options.recordings, options.work),
-        "pictures without colour": pictures(options.photos, options.other, options.work),
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "sounds named by what they are": lambda: sounds(options.sounds, options.work),
+        "sounds with ten labels": lambda: sounds(options.recordings, options.work),
+        "pictures without colour": lambda: pictures(options.photos, options.other, options.work),
     }
-    options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result: dict[str, Any] = {}
+    for name, measure in parts.items():
+        result[name] = measure()
+        options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
