@@ -8,9 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from polyseek.api import opening
+from polyseek.api.adapt import Adapting
 from polyseek.api.collection import Collection
 from polyseek.cli.app import app
 from polyseek.core.errors import ConfigError
+from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
@@ -185,6 +187,19 @@ def test_pairs_that_a_file_holds_out_are_set_aside_and_what_leaks_is_told(memory
     write([(*row[:2], "later") for row in rows])
     with pytest.raises(ConfigError, match="column 'split' has 'later'; expected one of train"):
         memory.adapt(file)
+
+
+def test_generic_items_without_tower_embeddings_are_not_asked_with(memory, pairs):
+    """As the sounds that ship with `mini`: an adapter sees both embeddings of a query."""
+    bare = Embeddings(pictures()[0][:40], np.zeros((0, 192), np.float32))
+    texts = Embeddings(np.eye(7, dtype=np.float32), np.eye(7, 64, dtype=np.float32))
+    run = Adapting(
+        store=memory.store, encoder=memory._encoder, shelf=memory._shelf, tuner=memory._tuner,
+        defaults=Defaults(tuning=Tuning(), bank=texts, cohorts={IMAGE: bare}),
+    )  # fmt: skip
+    kept = {trial.pair: trial.kept for trial in run.run(pairs, install=False).trials}
+    assert kept[IMAGE, TEXT] is None
+    assert 0 <= kept[TEXT, IMAGE] <= 1
 
 
 def test_measuring_alone_changes_nothing(memory, pairs):

@@ -179,6 +179,8 @@ class Adapting:
         found = task.distractors if items is None else items.compared(pair)
         if queries is None or len(found) <= DEPTH:
             return None
+        if len(queries.tower) != len(queries.shared):
+            return None  # items that ship without their towers' embeddings cannot be moved
         before = queries.compared(pair)
         return kept(before, fitted.place(features_of(queries), before), found)
 
