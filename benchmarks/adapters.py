@@ -1,7 +1,7 @@
 """What does an adapter win, from how many pairs, what does it cost elsewhere, and does it refuse?
 
     python benchmarks/adapters.py --adapt PHOTOS --dev OTHER_PHOTOS --generic FIT --cache FOLDER
-        --out benchmarks/results/adapters.json
+        --sounds SAMPLES RECORDINGS --out benchmarks/results/adapters.json
 
 PHOTOS stands for the user's own pairs: 1,500 photographs with five captions each. Everything is
 measured on OTHER_PHOTOS, 1,000 with five captions, on which nothing is fitted or picked, and on
@@ -13,20 +13,24 @@ results are added to those in OUT.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+import polyseek
 from polyseek.core.adapting import between, features_of
 from polyseek.core.config import resolve_settings
+from polyseek.core.errors import ConfigError
 from polyseek.core.metrics import Values, ranks, recall_at
 from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.encode.mini import load
@@ -285,6 +289,28 @@ def refusals(adapt: Data) -> dict[str, Any]:
     }
 
 
+def sound_pairs(folder: Path, work: Path) -> dict[str, Any]:
+    """Text <-> audio from the names or labels of sounds, as `polyseek adapt` sees them."""
+    rows = [(row["path"], text) for row in read(folder / "manifest.jsonl") for text in row["texts"]]
+    table = work / f"{folder.name}.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "caption"), *rows])
+    opened = polyseek.open(work / f"{folder.name}.polyseek")
+    opened.add(folder, include=["*.flac", "*.wav"])
+    try:
+        report = opened.adapt(table, install=False).to_dict()
+    except ConfigError as error:
+        return {"pairs": len(rows), "refused": str(error)}
+    keys = ("better", "rung", "queries", "groups", "before", "after", "gain_mrr", "seconds")
+    return {
+        "pairs": len(rows),
+        **{
+            f"{each['query']} -> {each['target']}": {key: each[key] for key in keys}
+            for each in report["directions"]
+        },
+    }
+
+
 def _projected(side: Side, seed: int) -> Side:
     def less(rows: Floats, part: int) -> Floats:
         # The same directions for the shared vectors of both sides: they stay comparable.
@@ -310,8 +336,9 @@ def main() -> None:
     parser.add_argument("--generic", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument(
-        "--part", choices=("text", "image", "elsewhere", "refusal", "fit"), default=None
+        "--part", choices=("text", "image", "elsewhere", "refusal", "fit", "sounds"), default=None
     )
+    parser.add_argument("--sounds", type=Path, nargs="*", default=[], help="with names or labels")
     parser.add_argument("--kinds", nargs="*", default=["emoji", "openclipart"])
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--out", type=Path, required=True)
@@ -342,6 +369,11 @@ def main() -> None:
         result["elsewhere"] = elsewhere(verdict, generic)
     if options.part in (None, "refusal"):
         result["shuffled pairs refused"] = refusals(adapt)
+    if options.part in (None, "sounds"):
+        with TemporaryDirectory() as work:
+            result["text <-> audio"] = {
+                folder.name: sound_pairs(folder, Path(work)) for folder in options.sounds
+            }
     write(options.out, result)
 
 

@@ -8,9 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from polyseek.api import opening
+from polyseek.api.adapt import Adapting
 from polyseek.api.collection import Collection
 from polyseek.cli.app import app
 from polyseek.core.errors import ConfigError
+from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
@@ -162,6 +164,42 @@ def test_pairs_that_do_not_help_are_refused_unless_forced(memory, tmp_path):
     assert not len(memory.adapters)
     assert not any(trial.verdict.better for trial in report.trials)
     assert memory.adapt(shuffled, force=True).name == "text-image-1"
+
+
+def test_pairs_that_a_file_holds_out_are_set_aside_and_what_leaks_is_told(memory, tmp_path):
+    rows = [(*row, "test" if i // 2 % 5 == 0 else "train") for i, row in enumerate(captions())]
+    file = tmp_path / "split.csv"
+
+    def write(rows):
+        with file.open("w", newline="") as stream:
+            csv.writer(stream).writerows([("path", "caption", "split"), *rows])
+
+    write(rows)
+    report = memory.adapt(file, install=False)
+    assert report.trials[0].verdict.to_dict()["queries"] == len(rows) * 4 // 5
+    assert any("36 pairs that the column 'split' holds out" in note for note in report.notes)
+    assert not any("leaks" in note for note in report.notes)
+    write([(*row[:2], "test" if i % 10 == 0 else "train") for i, row in enumerate(rows)])
+    report = memory.adapt(file, install=False)  # one of a picture's captions is held out
+    (told,) = [note for note in report.notes if "leaks" in note]
+    assert "18 of them share an asset" in told
+    assert "p00.png" in told
+    write([(*row[:2], "later") for row in rows])
+    with pytest.raises(ConfigError, match="column 'split' has 'later'; expected one of train"):
+        memory.adapt(file)
+
+
+def test_generic_items_without_tower_embeddings_are_not_asked_with(memory, pairs):
+    """As the sounds that ship with `mini`: an adapter sees both embeddings of a query."""
+    bare = Embeddings(pictures()[0][:40], np.zeros((0, 192), np.float32))
+    texts = Embeddings(np.eye(7, dtype=np.float32), np.eye(7, 64, dtype=np.float32))
+    run = Adapting(
+        store=memory.store, encoder=memory._encoder, shelf=memory._shelf, tuner=memory._tuner,
+        defaults=Defaults(tuning=Tuning(), bank=texts, cohorts={IMAGE: bare}),
+    )  # fmt: skip
+    kept = {trial.pair: trial.kept for trial in run.run(pairs, install=False).trials}
+    assert kept[IMAGE, TEXT] is None
+    assert 0 <= kept[TEXT, IMAGE] <= 1
 
 
 def test_measuring_alone_changes_nothing(memory, pairs):

@@ -168,6 +168,22 @@ def test_another_version_moves_what_is_indexed_and_reads_nothing(collection, fol
         collection.adapters.use("thermal-2", strength=0.5)
 
 
+def test_another_encoder_leaves_them_out_and_says_so(collection, folder, pairs, tower, monkeypatch):
+    from polyseek.api import reindex
+
+    class Other(FakeEncoder):
+        def __init__(self):
+            super().__init__(revision="2")
+
+    collection.adapt(pairs, tower=tower, modality="thermal")
+    collection.add(folder, workers=1)
+    monkeypatch.setattr(opening, "load_encoder", lambda *_: Other())
+    report, shadow = reindex.build(collection, "other", sources=[folder])
+    assert len(report.lost) == COUNT
+    assert "thermal was joined to the old encoder by 'thermal-1'" in report.lost[0].reason
+    assert not shadow.adapters.joined
+
+
 def vectors(collection, uris):
     (batch,) = collection.store.fetch(uris)
     order = np.argsort([segment.asset_uri for segment in batch.segments])
@@ -238,6 +254,9 @@ def test_a_missing_or_changed_tower_is_named_before_anything_is_done(
         collection.add(folder, workers=1)
     with pytest.raises(ConfigError, match=r"thermal_tower.py:embed' cannot be imported"):
         collection.search(folder / "h00.heat")
+    (check,) = [check for check in collection.doctor().checks if check.name == "towers"]
+    assert check.verdict == "failure"
+    assert "thermal_tower.py:embed" in check.notes[0]
     # What is indexed is found all the same, and the version can be removed.
     assert main_colours(collection.search("red", modalities=["thermal"], limit=3)) == [0] * 3
     collection.adapters.remove("thermal-1")

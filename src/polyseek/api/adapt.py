@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polyseek.api.adapting import Shelf
 from polyseek.api.pairs import Labelled, labelled
@@ -26,6 +27,7 @@ from polyseek.learn.adapters.general import DEPTH, kept
 from polyseek.learn.adapters.ladder import Fitted, Task
 from polyseek.learn.adapters.pairs import MIN_GROUPS, Linked, Side
 from polyseek.learn.adapters.trial import Verdict, calibrate, climb
+from polyseek.learn.splits import HELD_OUT, part_of
 from polyseek.search.embed import embed_all
 
 DISTRACTORS = 2_000
@@ -99,6 +101,7 @@ class Adapting:
     tuner: Tuner
     progress: ProgressCallback | None = None
     notes: list[str] = field(default_factory=list)
+    _aside: set[tuple[str | Item, Item]] = field(default_factory=set)
 
     def run(
         self,
@@ -176,6 +179,8 @@ class Adapting:
         found = task.distractors if items is None else items.compared(pair)
         if queries is None or len(found) <= DEPTH:
             return None
+        if len(queries.tower) != len(queries.shared):
+            return None  # items that ship without their towers' embeddings cannot be moved
         before = queries.compared(pair)
         return kept(before, fitted.place(features_of(queries), before), found)
 
@@ -204,9 +209,12 @@ class Adapting:
                     continue
                 asked = items[0]
                 first = inventory.entries[asked].modality
+            part = judged.query.fields.get("split", "")
             for item in judged.answers:
                 if item != asked:
                     links[first, inventory.entries[item].modality].append((asked, item))
+                    if part and part_of(part) == HELD_OUT:
+                        self._aside.add((asked, item))
         if unknown:
             self.notes.append(
                 f"{len(unknown):,} queries are files that are not in the collection and were left "
@@ -237,11 +245,29 @@ class Adapting:
         rows = np.array([(place_a[a], place_b[b]) for a, b in links], np.int64)
         texts = [key for key in first if isinstance(key, str)]
         items = [key for key in first if not isinstance(key, str)]
-        return Linked(
+        linked = Linked(
             first=self._texts(texts) if texts else self._media(pair[0], items),
             second=self._media(pair[1], second),
             links=np.unique(rows, axis=0),
         )
+        aside = [(first[a], second[b]) in self._aside for a, b in linked.links.tolist()]
+        return self._without(linked, np.array(aside)) if any(aside) else linked
+
+    def _without(self, linked: Linked, aside: NDArray[np.bool_]) -> Linked:
+        """The pairs that a file does not keep to be measured by; tells what its split leaks."""
+        name = f"{linked.pair[0]} - {linked.pair[1]}"
+        self.notes.append(
+            f"{name}: {int(aside.sum()):,} pairs that the column 'split' holds out were set aside: "
+            "nothing is fitted on them or judged by them"
+        )
+        leaking = linked.leaks(aside)
+        if leaking:
+            self.notes.append(
+                f"{name}: the given split leaks: {len(leaking):,} of them share an asset, a "
+                f"near-duplicate or their words with the others (e.g. {leaking[0]}), so figures on "
+                "them will be too good; split by asset, or leave the column out"
+            )
+        return linked.only(~aside)
 
     def _texts(self, texts: Sequence[str]) -> Side:
         """Texts as queries and, where the encoder makes a difference, as what is found."""

@@ -99,7 +99,7 @@ def build(
     records = {record.uri: record for record in old.records()}
     report = _fill(shadow, made_of, old, records, progress)
     now = {record.uri: record for record in shadow.store.records()}
-    lost, changed = _missing(records, now)
+    lost, changed = _missing(records, now, collection.adapters.joined)
     comparison = None
     if not report.interrupted:
         _carry(old, shadow.store)
@@ -288,14 +288,30 @@ def _carry(old: Store, shadow: Store) -> None:
 
 
 def _missing(
-    records: Mapping[str, AssetRecord], now: Mapping[str, AssetRecord]
+    records: Mapping[str, AssetRecord],
+    now: Mapping[str, AssetRecord],
+    joined: Mapping[Modality, str],
 ) -> tuple[list[Failure], int]:
-    """Assets that the new index cannot search, and how many have changed since."""
+    """Assets that the new index cannot search, and how many have changed since.
+
+    Args:
+        records: Of the old index, by uri.
+        now: Of the new one.
+        joined: Adapters by the modality that they join to the old encoder.
+    """
     from polyseek.ingest.sources.files import local_path
 
     lost, changed = [], 0
     for uri, record in records.items():
         new = now.get(uri)
+        left = [m for m in record.modalities if m in joined and not (new and m in new.modalities)]
+        if left:
+            reason = (
+                f"{left[0]} was joined to the old encoder by '{joined[left[0]]}'; after the switch "
+                "join it to this one: polyseek adapt --tower"
+            )
+            lost.append(Failure(uri=uri, status=AssetStatus.UNSUPPORTED, reason=reason))
+            continue
         if record.status not in _SEARCHABLE or (new and new.status in _SEARCHABLE):
             continue
         if new is not None:

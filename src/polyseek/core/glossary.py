@@ -90,5 +90,5 @@ def read_glossary(path: str | Path) -> Glossary:
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--glossary {path}: cannot be read as UTF-8 text: {error}") from error
-    return Glossary.parse(text, where=f"--glossary {path}")
+        raise ConfigError(f"glossary {path}: cannot be read as UTF-8 text: {error}") from error
+    return Glossary.parse(text, where=f"glossary {path}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polyseek.core.errors import ConfigError
 from polyseek.core.types import Floats, Modality, Role
 from polyseek.evaluate.diagnosis import Check, Figure, Verdict, worst
 from polyseek.evaluate.probes import probes_of
@@ -71,6 +72,17 @@ def check_towers(subject: Subject) -> Check:
     ]
     verdicts, notes = [], []
     figures: dict[str, Figure] = {}
+    for reader in subject.encoder.info.readers:
+        try:
+            reader.ready()
+        except ConfigError as error:
+            return Check(
+                name="towers",
+                verdict=Verdict.FAILURE,
+                summary=f"{reader.modality} files cannot be read: their tower is not there",
+                notes=[str(error)],
+                advice="bring the tower back, or forget its files: polyseek adapters remove NAME",
+            )
     for modality in wanted:
         found, norms = _round_trip(subject, modality)
         verdict = _verdict(found, norms)

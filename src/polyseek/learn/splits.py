@@ -89,6 +89,18 @@ def split(groups: NDArray[np.int64]) -> Split | None:
     return Split(part=np.array([part_of[group] for group in groups.tolist()], np.int64))
 
 
+def part_of(name: str) -> int:
+    """The part that a name in a file's column ``split`` means.
+
+    Raises:
+        ConfigError: It means none.
+    """
+    found = GIVEN.get(name.strip().lower())
+    if found is None:
+        raise ConfigError(f"column 'split' has {name!r}; expected one of {', '.join(GIVEN)}")
+    return found
+
+
 def given_split(names: Sequence[str], groups: NDArray[np.int64]) -> Split:
     """The split that a file gives, without what leaks from one part to another.
 
@@ -101,10 +113,7 @@ def given_split(names: Sequence[str], groups: NDArray[np.int64]) -> Split:
     Raises:
         ConfigError: A name is unknown, or a part is empty.
     """
-    unknown = sorted({name for name in names if name.lower() not in GIVEN})
-    if unknown:
-        raise ConfigError(f"column 'split' has {unknown[0]!r}; expected one of {', '.join(GIVEN)}")
-    said = np.array([GIVEN[name.lower()] for name in names], np.int64)
+    said = np.array([part_of(name) for name in names], np.int64)
     earliest = np.full(int(groups.max(initial=0)) + 1, HELD_OUT + 1)
     np.minimum.at(earliest, groups, said)
     leaking = said > earliest[groups]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,15 @@ class Side:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def take(self, rows: Rows) -> Side:
+        """Some of the items."""
+        return replace(
+            self,
+            keys=[self.keys[row] for row in rows.tolist()],
+            embeddings=self.embeddings.take(rows),
+            documents=None if self.documents is None else self.documents.take(rows),
+        )
 
     @property
     def found(self) -> Embeddings:
@@ -130,6 +139,20 @@ class Linked:
         made = object.__new__(Linked)
         made.__dict__.update(parts, groups=self.groups)
         return made
+
+    def only(self, links: Flags) -> Linked:
+        """The pairs of these links, without the items of the others.
+
+        Raises:
+            ConfigError: They are too few.
+        """
+        first, a = np.unique(self.links[links, 0], return_inverse=True)
+        second, b = np.unique(self.links[links, 1], return_inverse=True)
+        return Linked(
+            first=self.first.take(first),
+            second=self.second.take(second),
+            links=np.stack([a.reshape(-1), b.reshape(-1)], axis=1),
+        )
 
     def leaks(self, held_out: Flags) -> list[str]:
         """What a given split leaks: items of held-out links that are also, or nearly, in the rest.
