@@ -78,7 +78,7 @@ def test_a_shot_is_the_mean_of_its_frames(tmp_path, settings):
         ('"text.onnx"', '"../text.onnx"', r"lies outside the model's folder"),
         ('"text.onnx"', '"gone.onnx"', r"has no file 'gone.onnx'"),
         ("[towers.video]", "[towers.smell]", r"towers is 'smell'; expected one of text"),
-        ("[towers.video]", "[towers.imu]", r"lacks the table \[towers.imu.motion\]"),
+        ("[towers.video]", "[towers.imu]", r"towers.imu: lacks the table \[towers.imu.motion\]"),
         ("format = 1", "format =", r"cannot be read as TOML"),
     ],
 )  # fmt: skip
