@@ -19,11 +19,11 @@ import numpy as np
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, ModelLoadError
 from polyseek.core.model_files import ModelFiles, read_json
+from polyseek.core.torch_runtime import device_of, quiet, require
 from polyseek.core.types import Modality, Role
 from polyseek.encode.model import Feed, ModelEncoder, Run, Tokenise
 from polyseek.encode.spec import PictureSpec, Spec, TextSpec, TowerSpec
 from polyseek.encode.tokens import MAX_CHARS
-from polyseek.core.torch_runtime import device_of, quiet, require
 from polyseek.encode.torch.device import TorchRun, lazily
 from polyseek.encode.torch.memo import remembered
 from polyseek.encode.torch.texts import clip_tokens
