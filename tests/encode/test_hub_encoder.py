@@ -56,6 +56,10 @@ def test_nothing_is_fetched_of_what_must_not_be_used(server, settings, tmp_path)
         polyseek.open("c", encoder=f"hf:{REPO}", settings=settings)
     assert not [path for _, path, _ in server.asked if "/resolve/" in path]
     assert not (tmp_path / "c").exists()
+    server.commit("someone/bind", {"imagebind_huge.pth": b"x"})  # names no licence: its family's
+    with pytest.raises(ConfigError, match=r"\(CC-BY-NC-SA-4.0\) forbids commercial use"):
+        polyseek.open("c", encoder="hf:someone/bind", settings=settings)
+    assert not [path for _, path, _ in server.asked if "/resolve/" in path]
     server.commit("someone/words", {"readme.txt": b"no model"})
     with pytest.raises(ModelLoadError, match="holds no model that any family reads"):
         polyseek.open("c", encoder="hf:someone/words", settings=settings)

@@ -78,7 +78,7 @@ def test_a_shot_is_the_mean_of_its_frames(tmp_path, settings):
         ('"text.onnx"', '"../text.onnx"', r"lies outside the model's folder"),
         ('"text.onnx"', '"gone.onnx"', r"has no file 'gone.onnx'"),
         ("[towers.video]", "[towers.smell]", r"towers is 'smell'; expected one of text"),
-        ("[towers.video]", "[towers.imu]", r"lacks the table \[towers.imu.motion\]"),
+        ("[towers.video]", "[towers.imu]", r"towers.imu: lacks the table \[towers.imu.motion\]"),
         ("format = 1", "format =", r"cannot be read as TOML"),
     ],
 )  # fmt: skip
@@ -129,8 +129,10 @@ def test_licences_that_forbid_commerce_need_a_setting(tmp_path, settings):
         names.load(str(plain), settings)
     with pytest.raises(ConfigError, match="jina-clip-v2: its licence"):
         names.load("jina-clip-v2", settings)
+    with pytest.raises(ConfigError, match="imagebind: its licence .CC-BY-NC-SA-4.0. forbids"):
+        names.load("imagebind", settings)
     with pytest.raises(ModelLoadError, match="listed for comparison"):
-        names.load("pe-core-b16", settings)
+        names.load("ms-clap", settings)
 
 
 def test_names_that_stand_for_nothing(tmp_path, settings):

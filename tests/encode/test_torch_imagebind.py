@@ -102,19 +102,23 @@ def test_texts(made):
 
 
 def pixels(picture):
-    """The authors' transform, by the library's processor of the same settings."""
-    processor = hf.CLIPImageProcessor(
-        size={"shortest_edge": tiny.PICTURE},
-        crop_size={"height": tiny.PICTURE, "width": tiny.PICTURE},
+    """The authors' transform: shorter side, centre as torchvision rounds it, CLIP's numbers."""
+    side, (width, height) = tiny.PICTURE, picture.size
+    scale = side / min(width, height)
+    shown = picture.convert("RGB").resize(
+        (max(side, int(width * scale)), max(side, int(height * scale))), Image.Resampling.BICUBIC
     )
-    return processor(picture.convert("RGB"), return_tensors="pt")["pixel_values"]
+    left, top = round((shown.width - side) / 2), round((shown.height - side) / 2)
+    values = np.asarray(shown)[top : top + side, left : left + side] / 255
+    values = (values - [0.48145466, 0.4578275, 0.40821073]) / [0.26862954, 0.26130258, 0.27577711]
+    return torch.tensor(values, dtype=torch.float32).permute(2, 0, 1)[None]
 
 
 def pictures():
     rng = np.random.default_rng(0)
     return [
         Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8))
-        for shape in ((40, 60), (28, 28), (90, 31), (9, 300))
+        for shape in ((40, 60), (28, 28), (90, 31), (9, 300), (28, 31), (33, 28))
     ]
 
 

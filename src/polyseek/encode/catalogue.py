@@ -125,7 +125,9 @@ _MINI_MULTILINGUAL = Entry(
     ),
 )
 
-READABLE = frozenset({"", "imagebind", "onnx", "sentence_transformers", "transformers"})
+READABLE = frozenset(
+    {"", "imagebind", "onnx", "open_clip", "sentence_transformers", "transformers"}
+)
 """Families that polyseek reads; the others are listed for comparison."""
 
 _BYTES_PER_WEIGHT = 4

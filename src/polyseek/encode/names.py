@@ -21,7 +21,7 @@ from polyseek.core.protocols import Encoder, EncoderFamily, LicensedFamily
 from polyseek.core.reports import ProgressCallback
 from polyseek.encode import catalogue
 
-ORDER = ("onnx", "sentence_transformers", "transformers")
+ORDER = ("onnx", "sentence_transformers", "transformers", "open_clip", "imagebind")
 """Families whose files may lie in one folder, first choice first; others come after."""
 
 

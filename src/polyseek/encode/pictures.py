@@ -35,7 +35,7 @@ class PicturePrepare:
     def __call__(self, signal: Signal) -> NDArray[np.uint8]:
         """``(height, width, 3)`` uint8."""
         pixels = self.whole(signal)
-        return _centre(pixels, *self.spec.crop) if self.spec.crop else pixels
+        return _centre(pixels, self.spec) if self.spec.crop else pixels
 
     def whole(self, signal: Signal) -> NDArray[np.uint8]:
         """``(height, width, 3)`` uint8, resized but not cropped."""
@@ -162,10 +162,12 @@ def _without_ends(image: Image) -> Image:
     return image.crop((left, top, width - left, height - top))
 
 
-def _centre(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def _centre(pixels: NDArray[np.uint8], spec: PictureSpec) -> NDArray[np.uint8]:
     """The centre of a picture; what lies outside of it is black."""
-    rows, columns = pixels.shape[:2]
+    (rows, columns), (height, width) = pixels.shape[:2], spec.crop
     top, left = (rows - height) // 2, (columns - width) // 2
+    if spec.half_to_even:
+        top, left = round((rows - height) / 2), round((columns - width) / 2)
     if min(top, left) >= 0:
         return pixels[top : top + height, left : left + width]
     # A crop taller than the picture starts half a row above it, rounded away from the picture.

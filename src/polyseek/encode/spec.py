@@ -79,6 +79,8 @@ class PictureSpec:
         std: By channel.
         patch: Side of a patch, for models that take a picture of any shape as patches; 0 for none.
         max_patches: Most patches of a picture.
+        half_to_even: A crop that would begin half-way between two pixels begins at the even one, as
+            torchvision has it; at the one before if not, as transformers has it.
         crops: How many crops of a video's frame are looked at, evenly from one end of its longer
             side to the other.
     """
@@ -91,6 +93,7 @@ class PictureSpec:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     patch: int = 0
     max_patches: int = 0
+    half_to_even: bool = False
     crops: int = 1
 
 

@@ -206,6 +206,7 @@ class LoadedImageBind:
         picture = PictureSpec(
             resize=(side,),
             crop=(side, side),
+            half_to_even=True,
             mean=tuple(map(float, CLIP_MEAN)),
             std=tuple(map(float, CLIP_STD)),
             crops=_CROPS if clips else 1,
