@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import DecodeError
@@ -365,9 +365,9 @@ def test_a_display_matrix_may_mirror():
     assert _turn_of_matrix(b"") is None
 
 
-def split(frames):
+def split(frames, **options):
     media = Media(modality=Modality.VIDEO, signal=iter(frames), metadata={"fps": 25.0})
-    return list(VideoSegmenter(IndexOptions()).split(asset("clip.mp4"), media))
+    return list(VideoSegmenter(IndexOptions(**options)).split(asset("clip.mp4"), media))
 
 
 def scene(seed, size=(160, 96)):
@@ -415,6 +415,20 @@ def test_a_pan_and_noise_have_no_cuts():
     assert spans(split(film((images.__getitem__, 12)))) == [(0, 12)]
     (pan,) = split(film((panorama, 12)))
     assert len(pan.signal) == 4
+
+
+def test_slides_that_differ_in_their_words_are_all_kept_where_words_are_read():
+    def slide(text):
+        image = Image.new("RGB", (640, 360), "white")
+        ImageDraw.Draw(image).text((40, 50), text, "black", ImageFont.load_default(18))
+        return image
+
+    slides = [slide("Chapter One"), slide("Chapter One"), slide("The End"), slide("The End")]
+    frames = film((slides.__getitem__, 2))
+    (shot,) = split(frames)
+    assert len(shot.signal) == 1
+    (shot,) = split(frames, ocr=True)
+    assert shot.signal == [slides[0], slides[2]]
 
 
 def test_short_shots_join_the_next_and_at_the_end_the_one_before():

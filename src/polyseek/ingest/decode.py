@@ -122,10 +122,11 @@ def toolbox(
 ) -> Toolbox:
     """The registered decoders and segmenters with an encoder's preprocessing."""
     recognisers = recognisers or Recognisers()
+    legible = recognisers.text is not None
     return Toolbox(
         source=source,
-        decoders=decoders(legible=recognisers.text is not None),
-        segmenters=segmenters(options),
+        decoders=decoders(legible=legible),
+        segmenters=segmenters(replace(options, ocr=legible)),
         prepare={modality: tower.prepare for modality, tower in info.towers.items()},
         readers=info.readers,
         recognisers=recognisers,

@@ -32,6 +32,7 @@ SHOT_FRAMES = 4
 
 _KEPT = 16  # frames held of an open shot of up to 2 x MAX_SHOT_S: `SHOT_FRAMES` each and choice
 _ALIKE = 0.02
+_ALIKE_PLACE = 0.05  # where words are to be read: of two slides only a few places differ
 
 # Measured on films, pans over photos and noise, two frames a second: within a shot a change is
 # below 0.3, at a cut mostly above 0.4; in shots full of motion all changes are larger.
@@ -52,14 +53,14 @@ class VideoSegmenter:
     modality = Modality.VIDEO
 
     def __init__(self, options: IndexOptions) -> None:
-        """Takes the options that every segmenter takes; videos need none."""
+        self._legible = bool(options.ocr)
 
     def split(self, asset: Asset, media: Media) -> Iterator[Segment]:
         """See `polyseek.core.protocols.Segmenter`."""
         broken: list[DecodeError] = []
         frames = until_broken(cast("Iterator[Frame]", media.signal), broken)
         for shot in _merged(_shots(frames)):
-            for start_s, end_s, pictures in shot.parts():
+            for start_s, end_s, pictures in shot.parts(legible=self._legible):
                 yield Segment(
                     asset_uri=asset.uri,
                     modality=Modality.VIDEO,
@@ -93,15 +94,15 @@ class _Shot:
         if len(self.frames) > _KEPT:
             self.frames, self.stride = self.frames[::2], 2 * self.stride
 
-    def parts(self) -> Iterator[tuple[float, float, list[Image]]]:
+    def parts(self, *, legible: bool) -> Iterator[tuple[float, float, list[Image]]]:
         """Start, end and pictures of the equal parts of the shot."""
         # To the microsecond: 15 s in thirtieths of a second are not a part too long.
         count = min(math.ceil(round(self.length_s / MAX_SHOT_S, 6)), len(self.frames)) or 1
         borders = np.linspace(self.start_s, self.end_s, count + 1).tolist()
         for start_s, end_s in pairwise(borders):
-            yield start_s, end_s, self._pictures(start_s, end_s)
+            yield start_s, end_s, self._pictures(start_s, end_s, legible=legible)
 
-    def _pictures(self, start_s: float, end_s: float) -> list[Image]:
+    def _pictures(self, start_s: float, end_s: float, *, legible: bool) -> list[Image]:
         kept: list[Image] = []
         looks: list[Floats] = []
         step_s = (end_s - start_s) / SHOT_FRAMES
@@ -110,10 +111,16 @@ class _Shot:
             # The nearest frame by its middle; at the borders of a shot a blend is likely.
             frame = min(self.frames, key=lambda f: abs((f.start_s + f.end_s) / 2 - at_s))
             look = _thumbnail(frame.image)
-            if all(float(np.abs(look - other).mean()) > _ALIKE for other in looks):
+            if all(_differ(look, other, legible=legible) for other in looks):
                 kept.append(frame.image)
                 looks.append(look)
         return kept
+
+
+def _differ(look: Floats, other: Floats, *, legible: bool) -> bool:
+    """Whether two thumbnails show different things, or, where that counts, different words."""
+    change = np.abs(look - other)
+    return float(change.mean()) > _ALIKE or (legible and float(change.max()) > _ALIKE_PLACE)
 
 
 def _shots(frames: Iterator[Frame]) -> Iterator[_Shot]:
