@@ -47,6 +47,7 @@ from polyseek.core.types import (
 from polyseek.encode.mini import MiniEncoder, load
 from polyseek.encode.mini_defaults import defaults
 from polyseek.ingest.decoders.image import flatten
+from polyseek.ingest.hit_signal import signal_of
 from polyseek.learn.hub import hub_bias
 from polyseek.search.embed import embed
 from polyseek.search.pipeline import search
@@ -313,7 +314,7 @@ def main() -> None:
     rows = rows_of(given.photos)
     found = embedded(encoder, given.photos, given.cache)
     uris = [(given.photos / row["path"]).absolute().as_uri() for row in rows]
-    setup = RerankSetup(settings=settings, encoder=encoder, read=read_file)
+    setup = RerankSetup(settings=settings, encoder=encoder, signal_of=signal_of)
     plain = Retriever(refine=Refine(shared=0.0, reciprocal=0.0))
     patient = replace(plain, rerank=Rerank(budget_ms=3_600_000))
     controls: dict[str, tuple[Retriever, Mapping[str, Reranker]]] = {
