@@ -37,7 +37,7 @@ from polyseek.search.compose import log_odds
 from polyseek.search.embed import embed
 from polyseek.search.pipeline import search
 from quality_audio import PHRASES
-from stages import of_row, store_of
+from stage_tasks import of_row, store_of
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 """Of a signal, standardised over the sounds as the plain cosine is."""

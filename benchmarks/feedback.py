@@ -8,7 +8,7 @@ both of: "a dog", where dogs in snow are wanted. *Full* ones name both. Whoever 
 list, likes the first right hits, and dislikes the first wrong one; all that was judged is taken out
 of the answers before and after (the residual collection), so nothing is won by repeating it. The
 control likes as many hits of the same list at random. p by a paired test against the answer before.
-`--cache` keeps embeddings of photographs in a file that `stages.py` shares.
+`--cache` is a folder that keeps embeddings of photographs; `stages.py` shares it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from polyseek.search.feedback import with_feedback
 from polyseek.search.pipeline import search
 from polyseek.store.lance import LanceStore
 from quality_audio import PHRASES
-from stages import embedded, rows_of, sound_task, store_of
+from stage_tasks import embedded, rows_of, sound_task, store_of
 from video_moments import THINGS
 
 LEAST = 8
@@ -109,11 +109,16 @@ def ndcg(order: Sequence[int], gains: Numbers, without: Sequence[int]) -> float:
 def summary(before: Sequence[float], after: Sequence[float], groups: Sequence[int]) -> Any:
     """Means in percent with intervals."""
     first, second = np.array(before), np.array(after)
-    around = mean_interval(second - first, list(groups))
+    gain = second - first
+    around = mean_interval(gain, list(groups))
     return {
         "before": round(100 * float(first.mean()), 2),
         "after": round(100 * float(second.mean()), 2),
-        "gain interval": [round(100 * v, 2) for v in (around.low, around.high)],
+        **(
+            {"gain interval": [round(100 * v, 2) for v in (around.low, around.high)]}
+            if gain.any()
+            else {}
+        ),
         "p": round(paired_test(first, second, list(groups)), 4),
         "needs": len(first),
     }
@@ -267,7 +272,7 @@ def main() -> None:
         result["sounds: feedback"] = feedback(place, needs)
         result["sounds: any of two"] = compared(place, either)
         rows = rows_of(given.photos)
-        seen = embedded(encoder, given.photos, given.cache)
+        seen = embedded(encoder, given.photos, given.cache and given.cache / "photos.npz")
         uris = [(given.photos / row["path"]).absolute().as_uri() for row in rows]
         pictures = Embeddings(shared=seen["img_s"], tower=seen["img_t"])
         store = store_of(Path(folder) / "photos", encoder, uris, Modality.IMAGE, pictures)
