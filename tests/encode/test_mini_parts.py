@@ -71,6 +71,18 @@ def test_a_text_without_known_words_is_its_sentence():
     np.testing.assert_allclose(h.text(tower, ["犬"])[0, :-1], sentence[0], rtol=1e-5)
 
 
+def test_words_one_by_one():
+    vectors, weights = heads().words_in("A red, red DOG barks")
+    assert vectors.shape == (3, 9)
+    assert weights.tolist() == [2, 2, 1]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_a_text_without_known_words_has_no_words():
+    vectors, weights = heads().words_in("woof")
+    assert (vectors.shape, weights.shape) == ((0, 9), (0,))
+
+
 def test_saving_is_lossless_enough_and_byte_identical():
     first, second = io.BytesIO(), io.BytesIO()
     heads().save(first)

@@ -13,7 +13,7 @@ from made_documents import made_pdf
 from polyseek.core.hits import Hit
 from polyseek.core.types import Modality, Span, SpanUnit
 from polyseek.ingest.decoders import pdf
-from polyseek.ingest.preview import CLIP_HEIGHT, CLIP_S, THUMBNAIL_SIDE, preview, still
+from polyseek.ingest.preview import CLIP_HEIGHT, CLIP_S, THUMBNAIL_SIDE, preview
 
 
 def hit(path, modality, start=None, end=None):
@@ -64,34 +64,6 @@ def test_a_picture_becomes_a_small_upright_jpeg(tmp_path):
     with Image.open(io.BytesIO(clip.data)) as thumbnail:
         assert thumbnail.format == "JPEG"
         assert thumbnail.size == (THUMBNAIL_SIDE // 2, THUMBNAIL_SIDE)
-
-
-def test_a_still_picture_is_as_large_as_it_is(tmp_path):
-    path = tmp_path / "a.png"
-    Image.new("RGB", (1000, 500), "red").save(path)
-    picture = still(hit(path, Modality.IMAGE))
-    assert picture.size == (1000, 500)
-    assert picture.getpixel((0, 0)) == (255, 0, 0)
-
-
-def test_a_still_picture_of_a_moment_is_its_middle(film):
-    red, blue = (
-        still(hit(film, Modality.VIDEO, start, start + 2)).getpixel((80, 60)) for start in (0, 2)
-    )
-    assert red[0] > 150 > red[2]
-    assert blue[2] > 150 > blue[0]
-
-
-@pytest.mark.parametrize("modality", [Modality.AUDIO, Modality.TEXT])
-def test_there_is_no_still_picture_of_sounds_and_texts(tone, modality):
-    assert still(hit(tone, modality, 0, 2)) is None
-
-
-def test_there_is_no_still_picture_of_what_is_gone_or_broken(tmp_path):
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no picture")
-    assert still(hit(broken, Modality.IMAGE)) is None
-    assert still(hit(tmp_path / "gone.mp4", Modality.VIDEO, 0, 2)) is None
 
 
 def test_a_sound_becomes_a_clip_of_its_span(tone):

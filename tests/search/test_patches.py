@@ -1,5 +1,6 @@
 """Words that look for their part of a picture, with an encoder whose parts are colours."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 from PIL import Image
 
 from polyseek.core.config import Settings
-from polyseek.core.errors import ConfigError
-from polyseek.core.hits import Hit, Query
+from polyseek.core.errors import ConfigError, QueryError
+from polyseek.core.hits import Composition, Hit, Query, Term
 from polyseek.core.reranking import Candidate, RerankSetup
-from polyseek.core.types import Modality
+from polyseek.core.types import Embeddings, Modality, Sound, Span, SpanUnit, Tower
 from polyseek.search.rerankers import patches
 from polyseek.testing import FakeEncoder
 from polyseek.testing.fake_encoder import COLOURS
@@ -36,6 +37,21 @@ class ColourParts(FakeEncoder):
         return np.eye(len(COLOURS), dtype=np.float32)[known], np.ones(len(known), np.float32)
 
 
+class SoundParts(ColourParts):
+    """Moments of a sound too, one for each sample, which says how much it is what is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        tower = Tower(dim=self.info.dim, prepare=lambda sound: sound)
+        self.info = replace(self.info, towers={**self.info.towers, Modality.AUDIO: tower})
+
+    def sound_patches(self, sound):
+        self.seen += 1
+        rows = np.zeros((len(sound.samples), self.info.dim), np.float32)
+        rows[:, 0], rows[:, 1] = sound.samples, np.sqrt(1 - sound.samples**2)
+        return rows
+
+
 @pytest.fixture
 def encoder():
     return ColourParts()
@@ -43,14 +59,16 @@ def encoder():
 
 @pytest.fixture
 def reranker(encoder, tmp_path):
-    def read(uri):
-        path = Path(uri.removeprefix("file://"))
+    def signal_of(hit):
+        path = Path(hit.uri.removeprefix("file://"))
         if not path.exists():
             return None
-        return Query(modality=Modality.IMAGE, signals=[Image.open(path)], label=path.name)
+        if hit.modality is Modality.IMAGE:
+            return Image.open(path)
+        return Sound(samples=np.load(path), sample_rate_hz=16_000)
 
     return patches.load(
-        RerankSetup(settings=Settings(home=tmp_path / "home"), encoder=encoder, read=read)
+        RerankSetup(settings=Settings(home=tmp_path / "home"), encoder=encoder, signal_of=signal_of)
     )
 
 
@@ -78,6 +96,54 @@ def test_a_picture_with_every_word_somewhere_wins(reranker, tmp_path):
     assert found[1] == found[3] == pytest.approx(0, abs=1e-9)
 
 
+def played(path, *samples):
+    np.save(path, np.array(samples, np.float32))
+    return candidate(path.with_suffix(".npy"), Modality.AUDIO)
+
+
+def asked(text, dim):
+    """A text that is embedded as the first axis."""
+    row = np.eye(1, dim, dtype=np.float32)
+    return replace(question(text), embeddings=[Embeddings(shared=row, tower=row)])
+
+
+class TestSounds:
+    @pytest.fixture
+    def encoder(self):
+        return SoundParts()
+
+    def test_a_sound_with_one_good_moment_wins(self, reranker, encoder, tmp_path):
+        even = played(tmp_path / "even", 0.5, 0.5, 0.5, 0.5)
+        once = played(tmp_path / "once", 0.0, 0.0, 0.9, 0.0)
+        text = candidate(tmp_path / "c.txt", Modality.TEXT)
+        gone = candidate(tmp_path / "gone.npy", Modality.AUDIO)
+        query = asked("no word it knows", encoder.info.dim)
+        found = list(reranker.scores(query, [even, text, once, gone]))
+        weight, usual = patches.WEIGHT, (0.5 + 0.9) / 2
+        expected = [weight * (0.5 - usual), 0, weight * (0.9 - usual), 0]
+        assert found == pytest.approx(expected, abs=0.2)
+
+    def test_every_moment_of_a_recording_is_kept_by_itself(self, reranker, encoder, tmp_path):
+        one = played(tmp_path / "one", 0.1, 0.2)
+        span = Span(unit=SpanUnit.SECONDS, start=0, end=10)
+        other = replace(one, hit=replace(one.hit, span=span))
+        for _ in range(2):
+            list(reranker.scores(asked("red", encoder.info.dim), [one, other]))
+        assert encoder.seen == 2
+        assert len(list((tmp_path / "home" / "patches").rglob("*.npy"))) == 2
+
+    def test_a_query_without_words_says_so(self, reranker, tmp_path):
+        picture = Term(query=Query(modality=Modality.IMAGE, signals=[], label="image"))
+        bare = replace(question("x"), query=Composition(terms=[picture]))
+        with pytest.raises(QueryError, match="look or sound"):
+            list(reranker.scores(bare, [played(tmp_path / "one", 0.1)]))
+
+
+def test_without_parts_of_sounds_a_sound_keeps_its_evidence(reranker, tmp_path):
+    sound = played(tmp_path / "one", 0.9)
+    assert list(reranker.scores(question("red"), [sound])) == pytest.approx([0], abs=1e-9)
+
+
 def test_where_it_is(reranker, tmp_path):
     both = drawn(tmp_path / "b.png", "red", "green", "green", "blue")
     found = reranker.where(question("blue"), both.hit)
@@ -91,13 +157,16 @@ def test_parts_are_kept_for_the_next_process(reranker, encoder, tmp_path):
     first = list(reranker.scores(question("red"), [one]))
     [kept] = (tmp_path / "home" / "patches").rglob("*.npy")
     assert encoder.seen == 1
-    again = patches.PatchReranker(encoder, lambda uri: None, reranker._folder)
+    again = patches.PatchReranker(encoder, lambda hit: None, reranker._folder)
     assert list(again.scores(question("red"), [one])) == pytest.approx(first)
     assert encoder.seen == 1
     kept.write_bytes(kept.read_bytes()[:40])  # cut short
     fresh = patches.load(
-        RerankSetup(settings=Settings(home=tmp_path / "home"), encoder=encoder, read=reranker._read)
-    )
+        RerankSetup(
+            settings=Settings(home=tmp_path / "home"), encoder=encoder,
+            signal_of=reranker._signal_of,
+        )
+    )  # fmt: skip
     assert list(fresh.scores(question("red"), [one])) == pytest.approx(first)
     assert encoder.seen == 2
 
@@ -106,11 +175,11 @@ def test_a_folder_that_cannot_be_written_costs_no_answer(reranker, tmp_path, cap
     (tmp_path / "home").write_text("a file")
     one = drawn(tmp_path / "a.png", "red", "blue", "red", "red")
     assert len(list(reranker.scores(question("red"), [one]))) == 1
-    assert "parts of pictures are not kept" in caplog.text
+    assert "parts of hits are not kept" in caplog.text
 
 
 def test_it_needs_an_encoder_with_parts(tmp_path):
     with pytest.raises(ConfigError, match="'fake' does not"):
-        patches.load(RerankSetup(encoder=FakeEncoder(), read=lambda uri: None))
+        patches.load(RerankSetup(encoder=FakeEncoder()))
     with pytest.raises(ConfigError, match="has no settings, got 'size'"):
-        patches.load(RerankSetup(options={"size": 1}, encoder=ColourParts(), read=lambda u: None))
+        patches.load(RerankSetup(options={"size": 1}, encoder=ColourParts()))

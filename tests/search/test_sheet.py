@@ -3,10 +3,12 @@
 from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
-from polyseek.core.hits import Clip, Hit, Moment
+from polyseek.core.hits import Account, Clip, Hit, Moment
 from polyseek.core.reports import Coverage
 from polyseek.core.types import Modality, Span, SpanUnit
 from polyseek.search.results import Results
@@ -166,3 +168,44 @@ def test_sounds_and_films_play_inside_the_page(read):
     assert seen.all("audio")[0]["src"].startswith("data:audio/ogg;base64,")
     assert seen.all("video")[0]["src"].startswith("data:video/mp4;base64,")
     assert "00:12-00:22, 01:05-01:15" in page(found)
+
+
+def drawn(width, height):
+    """A picture that can be opened, as a preview of every hit."""
+    buffer = BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "JPEG")
+    return lambda _: Clip(mime="image/jpeg", data=buffer.getvalue())
+
+
+def test_a_picture_is_darker_where_it_does_not_answer(read):
+    account = Account(where=((0.1, 0.9), (0.5, 0.1)))
+    shown = read(results(hit(account=account), preview=drawn(300, 100)))
+    [picture] = shown.all("image")
+    assert picture["href"].startswith("data:image/jpeg;base64,")
+    cells = shown.all("rect")
+    places = [(float(cell["x"]), float(cell["y"])) for cell in cells]
+    assert places == [(100, 0), (150, 0), (100, 50), (150, 50)]  # the middle square of it
+    dark = [float(cell["opacity"]) for cell in cells]
+    assert dark == [0.75, 0, pytest.approx(0.38, abs=0.01), 0.75]
+
+
+def test_a_picture_that_answers_everywhere_alike_is_drawn_too(read):
+    account = Account(where=((0.5, 0.5), (0.5, 0.5)))
+    shown = read(results(hit(account=account), preview=drawn(100, 100)))
+    assert {cell["opacity"] for cell in shown.all("rect")} == {"0.00"}
+
+
+def test_a_recording_has_a_curve_of_its_seconds(read):
+    curve = ((0.0, 10.0, 0.2), (10.0, 20.0, 0.8), (20.0, 30.0, 0.5))
+    shown = read(results(hit(modality=Modality.AUDIO, account=Account(curve=curve))))
+    [line] = shown.all("polyline")
+    points = [tuple(map(float, point.split(","))) for point in line["points"].split()]
+    assert [x for x, _ in points] == pytest.approx([16.7, 50, 83.3])
+    lowest, highest, middle = (y for _, y in points)
+    assert highest < middle < lowest  # downwards in SVG
+    assert "0.20 to 0.80 over 30 s" in "".join(shown.text)
+
+
+def test_one_moment_is_no_curve(read):
+    account = Account(curve=((0.0, 10.0, 0.2),))
+    assert not read(results(hit(modality=Modality.AUDIO, account=account))).all("polyline")

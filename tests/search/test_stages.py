@@ -305,3 +305,25 @@ def test_the_drop_one_test_ranks_without_each_term(store, encoder):
     first = found[0]
     assert first.uri == "file:///rose"
     assert dict(first.account.without) == {"red": 2, "blue": 1}
+
+
+def test_a_reranker_that_knows_where_draws_the_map(colours, encoder):
+    class Knows:
+        def scores(self, question, candidates):
+            return [0.0] * len(candidates)
+
+        def where(self, question, hit):
+            assert question.words == "red"
+            return np.array([[0.25, 0.5]], np.float32) if hit.uri == "file:///car" else None
+
+    def maps(**options):
+        found = search(
+            words("red"), encoder=encoder, store=colours, rerankers={"knows": Knows()},
+            options=SearchOptions(modalities=[IMAGE], show_all=True, **options),
+        )  # fmt: skip
+        return {hit.uri: hit.account and hit.account.where for hit in found}
+
+    assert maps(explain=True) == {
+        "file:///car": ((0.25, 0.5),), "file:///sea": (), "file:///lawn": ()
+    }  # fmt: skip
+    assert set(maps().values()) == {None}

@@ -57,7 +57,7 @@ def head(request, tmp_path_factory):
 @pytest.mark.parametrize("text", ["a red car", "two dogs run along the beach", LONG])
 def test_a_matching_head_gives_the_librarys_odds(head, text):
     name, model, folder = head
-    ours = itm.load(setup_of(folder, show=picture_of))
+    ours = itm.load(setup_of(folder, signal_of=picture_of))
     given = candidates(11)
     found = list(ours.scores(question(text), given))
     processor = hf.AutoProcessor.from_pretrained(folder)
@@ -99,13 +99,13 @@ class TestItm(RerankerConformance):
         self.path = blip
 
     def make_reranker(self):
-        return itm.load(setup_of(self.path, show=picture_of))
+        return itm.load(setup_of(self.path, signal_of=picture_of))
 
 
 def test_what_cannot_be_seen_keeps_its_place(store, encoder, blip):  # noqa: F811
     add(store, IMAGE, **{f"p{i}": colour("red") for i in range(5)})
     before = ask(store, encoder, None)
-    reranker = itm.load(setup_of(blip, show=picture_of))
+    reranker = itm.load(setup_of(blip, signal_of=picture_of))
     found = ask(store, encoder, reranker)
     assert found.notes == ()
     texts = [i for i, hit in enumerate(before) if hit.modality is Modality.TEXT]
@@ -139,7 +139,7 @@ def vision_language(tmp_path_factory):
 
 def test_a_vision_language_model_sees_pictures_and_reads_texts(vision_language):
     model, folder = vision_language
-    ours = cross_encoder.load(setup_of(folder, show=picture_of))
+    ours = cross_encoder.load(setup_of(folder, signal_of=picture_of))
     given = candidates(11)
     found = list(ours.scores(question("a red car"), given))
     sides = [picture_of(one.hit) or one.texts[0] for one in given]
@@ -150,7 +150,7 @@ def test_a_vision_language_model_sees_pictures_and_reads_texts(vision_language):
 
 def test_a_picture_that_cannot_be_seen_is_judged_by_its_words(vision_language):
     model, folder = vision_language
-    ours = cross_encoder.load(setup_of(folder, show=lambda _: None))
+    ours = cross_encoder.load(setup_of(folder, signal_of=lambda _: None))
     found = list(ours.scores(question("a red car"), candidates(3)))
     words = [("a red car", one.texts[0]) for one in candidates(3)]
     np.testing.assert_allclose(found, model.predict(words), atol=1e-5)
@@ -162,7 +162,7 @@ class TestVisionLanguage(RerankerConformance):
         self.path = vision_language[1]
 
     def make_reranker(self):
-        return cross_encoder.load(setup_of(self.path, show=picture_of))
+        return cross_encoder.load(setup_of(self.path, signal_of=picture_of))
 
 
 @pytest.mark.parametrize("kind", [itm, cross_encoder])
@@ -210,14 +210,16 @@ def test_a_model_from_the_hub_is_pinned_and_checked(hub, blip, tmp_path, name):
     files = {path.name: path.read_bytes() for path in blip.iterdir() if path.is_file()}
     hub.commit("owner/blip", {**files, "pytorch_model.bin": b"x", "tf_model.h5": b"x"})
     home = tmp_path / "home"
-    online = itm.load(setup_of(name, show=picture_of, settings=Settings(home=home)))
+    online = itm.load(setup_of(name, signal_of=picture_of, settings=Settings(home=home)))
     first = list(online.scores(question("a red car"), candidates(5)))
     assert not [path for _, path, _ in hub.asked if path.endswith((".bin", ".h5"))]
     asked = len(hub.asked)
-    again = itm.load(setup_of(name, show=picture_of, settings=Settings(home=home, offline=True)))
+    again = itm.load(
+        setup_of(name, signal_of=picture_of, settings=Settings(home=home, offline=True))
+    )
     assert list(again.scores(question("a red car"), candidates(5))) == first
     assert len(hub.asked) == asked
-    local = itm.load(setup_of(blip, show=picture_of))
+    local = itm.load(setup_of(blip, signal_of=picture_of))
     assert list(local.scores(question("a red car"), candidates(5))) == first
 
 

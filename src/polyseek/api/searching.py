@@ -10,7 +10,7 @@ from typing import Any
 
 from polyseek.api import retrievers
 from polyseek.api.asking import ask
-from polyseek.api.composing import ComposedQuery, read, read_file
+from polyseek.api.composing import ComposedQuery, read
 from polyseek.api.fusing import DEPTH, Recorder
 from polyseek.api.options import group_of, modalities_of, mode_of
 from polyseek.core import plugins
@@ -24,6 +24,7 @@ from polyseek.core.protocols import Encoder, Reranker, SparseEncoder, StoreReade
 from polyseek.core.reranking import Candidate, RerankSetup
 from polyseek.core.retriever import Rerank, Retriever
 from polyseek.core.tuning import Defaults
+from polyseek.core.types import Signal
 from polyseek.search.results import Preview, Results
 
 _KNOWN = frozenset(
@@ -165,7 +166,7 @@ class Searcher:
                 load = plugins.load("reranker", name)
                 setup = RerankSetup(
                     settings=self._settings, options=options, notes=notes, encoder=self._encoder,
-                    read=read_file, show=_shown,
+                    signal_of=_signal_of,
                 )  # fmt: skip
                 known = made_of, load(setup)
                 self._rerankers[name] = known
@@ -173,10 +174,10 @@ class Searcher:
         return found
 
 
-def _shown(hit: Hit) -> Any | None:
-    from polyseek.ingest.preview import still
+def _signal_of(hit: Hit) -> Signal | None:
+    from polyseek.ingest.hit_signal import signal_of
 
-    return still(hit)
+    return signal_of(hit)
 
 
 def _only(given: Mapping[str, Any], *names: str) -> dict[str, Any]:

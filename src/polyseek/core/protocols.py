@@ -261,6 +261,15 @@ class PatchEncoder(Encoder, Protocol):
         ...
 
 
+@runtime_checkable
+class SoundPatchEncoder(Encoder, Protocol):
+    """An encoder that also embeds the moments of a sound one by one."""
+
+    def sound_patches(self, sound: Prepared) -> Floats:
+        """``(n, dim)`` unit-length embeddings of a sound's parts, in order, in the shared space."""
+        ...
+
+
 class ScoreScale(Protocol):
     """How a search makes the scores of different pairs of modalities comparable."""
 

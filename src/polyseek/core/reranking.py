@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from polyseek.core.config import Settings
-from polyseek.core.hits import Composition, Hit, Query
+from polyseek.core.hits import Composition, Hit
 from polyseek.core.retriever import RerankOptions
-from polyseek.core.types import Embeddings, Floats, Modality
+from polyseek.core.types import Embeddings, Floats, Modality, Signal
 
 if TYPE_CHECKING:
     from polyseek.core.protocols import Encoder
@@ -53,6 +53,10 @@ class Candidate:
     texts: Sequence[str] = ()
 
 
+def _nothing(_: Hit) -> Signal | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankSetup:
     """What a reranker is made of.
@@ -62,14 +66,12 @@ class RerankSetup:
         options: Its own section of the retriever, ``[rerank.NAME]``.
         notes: Texts that are kept with the collection, by name.
         encoder: The collection's.
-        read: A file by its uri as a query; None where it cannot be read.
-        show: What a hit shows, as a PIL image: a picture, a page, the middle of a video's moment;
-            None for what shows nothing and where it cannot be read.
+        signal_of: What a hit holds: a PIL image of a picture, a page or the middle of a video's
+            moment, a sound's samples; None for texts and for what cannot be read any more.
     """
 
     settings: Settings = field(default_factory=Settings)
     options: RerankOptions = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     encoder: Encoder | None = None
-    read: Callable[[str], Query | None] | None = None
-    show: Callable[[Hit], Any | None] | None = None
+    signal_of: Callable[[Hit], Signal | None] = _nothing

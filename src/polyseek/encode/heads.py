@@ -80,7 +80,7 @@ class Heads:
     def words_in(self, text: str) -> tuple[Floats, Floats]:
         """``(w, dim)`` unit-length vectors of a text's known words, and ``(w,)`` their weights."""
         rows = self._rows_of(text)
-        vectors = unit(self.word_vectors[rows].astype(np.float32)).reshape(len(rows), -1)
+        vectors = unit(self.word_vectors[rows].astype(np.float32))
         filled = np.concatenate([vectors, np.zeros((len(rows), 1), np.float32)], axis=1)
         return filled, self.word_weights[rows]
 

@@ -113,6 +113,11 @@ class MiniEncoder:
         """What a text's words look like; see `polyseek.core.protocols.PatchEncoder`."""
         return self._heads.words_in(text)
 
+    def sound_patches(self, sound: Prepared) -> Floats:
+        """Parts of a sound; see `polyseek.core.protocols.SoundPatchEncoder`."""
+        _, scores = self._audio.parts(cast("NDArray[np.generic]", sound))
+        return self._sound_head(scores)
+
     def _frames(self, batch: Sequence[NDArray[np.generic]]) -> Floats:
         """Unit-length ``(n, 512)``: the mean picture of each shot's frames."""
         flat = [frame for frames in batch for frame in frames]

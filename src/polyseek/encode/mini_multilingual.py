@@ -126,6 +126,10 @@ class MultilingualEncoder:
         """What a text's English words look like; see `polyseek.core.protocols.PatchEncoder`."""
         return self._mini.words(text)
 
+    def sound_patches(self, sound: Prepared) -> Floats:
+        """Parts of a sound; see `polyseek.core.protocols.SoundPatchEncoder`."""
+        return self._mini.sound_patches(sound)
+
     def _english(self, text: str) -> bool:
         return english_share(text[:MAX_CHARS], self._words) >= ENGLISH
 

@@ -72,12 +72,17 @@ class YamnetTower:
         """
         embeddings, scores = [], []
         for waveform in batch:
-            by_patch, classes = self._session.run(
-                ["embeddings", "scores"], {"waveform": waveform.astype(np.float32)}
-            )
+            by_patch, classes = self.parts(waveform)
             embeddings.append(by_patch.mean(axis=0))
             scores.append((classes.mean(axis=0) + classes.max(axis=0)) / 2)
         return unit(np.sqrt(np.stack(embeddings))), np.stack(scores)
+
+    def parts(self, waveform: NDArray[np.generic]) -> tuple[Floats, Floats]:
+        """``(p, 1024)`` embeddings and ``(p, 521)`` scores of a waveform's patches of .96 s."""
+        by_patch, classes = self._session.run(
+            ["embeddings", "scores"], {"waveform": waveform.astype(np.float32)}
+        )
+        return by_patch, classes
 
 
 def resampled(sound: Sound, rate_hz: int) -> Floats:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from fractions import Fraction
 from io import BytesIO
-from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 
-from polyseek.core.errors import AssetError, ConfigError
 from polyseek.core.hits import Clip, Hit
-from polyseek.core.types import Asset, Floats, Modality, Span, SpanUnit
-from polyseek.ingest.decode import decoder_for, decoders
-from polyseek.ingest.decoders.container import origin_s
-from polyseek.ingest.decoders.pdf import PdfDecoder, page_picture
+from polyseek.core.types import Modality, SpanUnit
 from polyseek.ingest.decoders.video_frames import FramePictures
 from polyseek.ingest.decoders.video_track import video_track
+from polyseek.ingest.hit_signal import between, made, middle_frame, whole
 from polyseek.ingest.sources.locate import open_uri
 
 THUMBNAIL_SIDE = 320
@@ -28,8 +21,6 @@ CLIP_HEIGHT, CLIP_FPS = 180, 10
 WAVE_BARS = 80
 _WAVE_RATE_HZ, _WAVE_STRIDE = 8_000, 100
 SOUND_RATE_HZ, SOUND_BITS_PER_S = 48_000, 32_000
-
-_Made = TypeVar("_Made")
 
 
 def preview(hit: Hit) -> Clip | None:
@@ -44,7 +35,7 @@ def preview(hit: Hit) -> Clip | None:
         Modality.DEPTH: _picture,
         Modality.THERMAL: _picture,
     }.get(hit.modality)
-    return None if make is None else _made(hit, make)
+    return None if make is None else made(hit, make)
 
 
 def picture(hit: Hit) -> Clip | None:
@@ -53,44 +44,14 @@ def picture(hit: Hit) -> Clip | None:
     None as for `preview`; a text has a picture where it is on the page of a document.
     """
     if hit.span is not None and hit.span.unit is SpanUnit.SECONDS:  # also words that are spoken
-        return _made(hit, _small_frame) or _made(hit, _waveform)
+        return made(hit, _small_frame) or made(hit, _waveform)
     make = {Modality.AUDIO: _waveform, Modality.VIDEO: _small_frame}.get(hit.modality, _picture)
-    return _made(hit, make)
-
-
-def still(hit: Hit) -> Any | None:
-    """A PIL image, as large as it is: a picture or page itself, the middle of a video's moment.
-
-    None for sounds and texts, and for assets that cannot be read any more.
-    """
-    make = {Modality.IMAGE: _whole, Modality.VIDEO: _frame}.get(hit.modality)
-    return None if make is None else _made(hit, make)
-
-
-def _made(hit: Hit, make: Callable[[Hit], _Made | None]) -> _Made | None:
-    import av
-
-    try:
-        return make(hit)
-    except (AssetError, ConfigError, OSError, ValueError, av.error.FFmpegError):
-        return None
+    return made(hit, make)
 
 
 def _picture(hit: Hit) -> Clip | None:
-    image = _whole(hit)
+    image = whole(hit)
     return None if image is None else _thumbnail(image)
-
-
-def _whole(hit: Hit) -> Any | None:
-    asset = Asset(
-        uri=hit.uri,
-        path=Path(urlsplit(hit.uri).path).name,
-        size_bytes=0,
-        modified=datetime.now(UTC),
-        etag="",
-    )
-    with open_uri(hit.uri) as stream:
-        return _image(asset, stream, hit.span)
 
 
 def _thumbnail(image: Any) -> Clip:
@@ -101,25 +62,8 @@ def _thumbnail(image: Any) -> Clip:
 
 
 def _small_frame(hit: Hit) -> Clip | None:
-    image = _frame(hit)
+    image = middle_frame(hit)
     return None if image is None else _thumbnail(image)
-
-
-def _frame(hit: Hit) -> Any | None:
-    """The video in the middle of the moment, or where it begins when there is no more."""
-    import av
-
-    with open_uri(hit.uri) as file, av.open(file) as source:
-        shown = video_track(source)
-        if shown is None:
-            return None
-        best = None
-        middle_s = (hit.span.start + hit.span.end) / 2 if hit.span else 0.0
-        for frame in _between(source, shown, hit.span):
-            best = frame
-            if frame.time - origin_s(source) >= middle_s:
-                break
-        return None if best is None else FramePictures(shown)(best)
 
 
 def _waveform(hit: Hit) -> Clip | None:
@@ -132,7 +76,7 @@ def _waveform(hit: Hit) -> Clip | None:
         if heard is None:
             return None
         resampler = av.AudioResampler(format="flt", layout="mono", rate=_WAVE_RATE_HZ)
-        for frame in _between(source, heard, hit.span):
+        for frame in between(source, heard, hit.span, longest_s=CLIP_S):
             frame.pts = None
             for piece in resampler.resample(frame):
                 samples = np.abs(piece.to_ndarray().ravel())
@@ -156,29 +100,6 @@ def _bars(peaks: list[float]) -> str:
     )
 
 
-def _image(asset: Asset, stream: BinaryIO, span: Span | None) -> Any:
-    decoder = decoder_for(asset, decoders())
-    if isinstance(decoder, PdfDecoder) and span is not None and span.unit is SpanUnit.PAGE:
-        return page_picture(asset, stream, int(span.start))
-    for media in decoder.open(asset, stream):
-        if media.modality is Modality.IMAGE and media.span == span:
-            return media.signal
-        if media.modality in (Modality.DEPTH, Modality.THERMAL):
-            return _shown(np.asarray(media.signal), near=media.modality is Modality.DEPTH)
-    return None
-
-
-def _shown(values: Floats, *, near: bool) -> Any:
-    """A map in grey: what is near or warm is light, what is not known black."""
-    from PIL import Image
-
-    known = values[values > 0]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-    share = (values - low) / ((high - low) or 1)
-    light = np.where(values > 0, 1 - 0.9 * share, 0) if near else values
-    return Image.fromarray((255 * light.clip(0, 1)).astype(np.uint8))
-
-
 def _sound(hit: Hit) -> Clip | None:
     import av
 
@@ -194,7 +115,7 @@ def _sound(hit: Hit) -> Clip | None:
         track = target.add_stream("libopus", rate=SOUND_RATE_HZ, layout="mono")
         track.bit_rate = SOUND_BITS_PER_S
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE_HZ)
-        for frame in _between(source, heard, hit.span):
+        for frame in between(source, heard, hit.span, longest_s=CLIP_S):
             frame.pts = None
             for piece in resampler.resample(frame):
                 target.mux(track.encode(piece))
@@ -220,7 +141,7 @@ def _film(hit: Hit) -> Clip | None:
         track = target.add_stream("libx264", rate=CLIP_FPS, options={"crf": "30"})
         count = 0
         first_s = None
-        for frame in _between(source, shown, hit.span):
+        for frame in between(source, shown, hit.span, longest_s=CLIP_S):
             if first_s is None:
                 first_s = frame.time
                 width, height = pictures.size(frame)
@@ -236,19 +157,3 @@ def _film(hit: Hit) -> Clip | None:
             target.mux(track.encode(small))
         target.mux(track.encode(None))
     return Clip(mime="video/mp4", data=buffer.getvalue()) if count else None
-
-
-def _between(source: Any, track: Any, span: Span | None) -> Any:
-    """Decoded frames of the span's first seconds."""
-    start_s, end_s = (span.start, span.end) if span else (0.0, CLIP_S)
-    zero_s = origin_s(source)
-    if start_s > 0:
-        source.seek(int((zero_s + start_s) * 1_000_000))
-    for frame in source.decode(track):
-        if frame.time is None:
-            continue
-        at_s = frame.time - zero_s
-        if at_s >= min(end_s, start_s + CLIP_S):
-            return
-        if at_s >= start_s - 0.05:
-            yield frame

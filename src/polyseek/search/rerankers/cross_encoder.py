@@ -14,8 +14,8 @@ from polyseek.core.errors import ModelLoadError, QueryError
 from polyseek.core.hits import Hit
 from polyseek.core.reranking import Candidate, Question, RerankSetup
 from polyseek.core.torch_runtime import device_of, first_line, quiet, require
-from polyseek.core.types import Modality
-from polyseek.search.rerankers.models import EXTRA, model_of
+from polyseek.core.types import Signal
+from polyseek.search.rerankers.models import EXTRA, SHOWING, model_of
 
 BATCH = 8
 """Hits scored between two looks at the clock."""
@@ -28,12 +28,12 @@ class CrossEncoderReranker:
 
     Args:
         model: The ``CrossEncoder``; it gives one score.
-        show: What a hit shows, as a picture; None where that cannot be seen.
+        signal_of: What a hit holds, as in `RerankSetup`.
     """
 
-    def __init__(self, model: Any, show: Callable[[Hit], Any | None] | None) -> None:
-        self._model = model
-        self._show = show if model.supports(("image", "text")) else None
+    def __init__(self, model: Any, signal_of: Callable[[Hit], Signal | None]) -> None:
+        self._model, self._signal_of = model, signal_of
+        self._sees = SHOWING if model.supports(("image", "text")) else frozenset()
 
     def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterator[float | None]:
         """See `polyseek.core.protocols.Reranker`."""
@@ -52,8 +52,8 @@ class CrossEncoderReranker:
 
     def _side(self, one: Candidate) -> Any | None:
         """A picture, or a text; None where there is nothing to read."""
-        if self._show and one.hit.modality in (Modality.IMAGE, Modality.VIDEO):
-            picture = self._show(one.hit)
+        if one.hit.modality in self._sees:
+            picture = self._signal_of(one.hit)
             if picture is not None:
                 return picture
         return "\n".join(one.texts)[:MAX_CHARS] or None
@@ -85,4 +85,4 @@ def load(setup: RerankSetup) -> CrossEncoderReranker:
             f"{files.folder}: gives {model.num_labels} scores per pair; expected a cross-encoder "
             "with one, which says how relevant a hit is"
         )
-    return CrossEncoderReranker(model, setup.show)
+    return CrossEncoderReranker(model, setup.signal_of)

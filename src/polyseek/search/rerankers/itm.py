@@ -17,7 +17,8 @@ from polyseek.core.hits import Hit
 from polyseek.core.model_files import ModelFiles
 from polyseek.core.reranking import Candidate, Question, RerankSetup
 from polyseek.core.torch_runtime import device_of, first_line, quiet, require, with_weights
-from polyseek.search.rerankers.models import EXTRA, model_of
+from polyseek.core.types import Signal
+from polyseek.search.rerankers.models import EXTRA, SHOWING, model_of
 
 BATCH = 4
 """Pictures scored between two looks at the clock."""
@@ -58,7 +59,7 @@ class ItmReranker:
         processor: What makes its inputs.
         head: Where the head is.
         device: Where the weights lie.
-        show: What a hit shows, as a picture; None where that cannot be seen.
+        signal_of: What a hit holds, as in `RerankSetup`.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class ItmReranker:
         processor: Any,
         head: Head,
         device: Any,
-        show: Callable[[Hit], Any | None],
+        signal_of: Callable[[Hit], Signal | None],
     ) -> None:
         self._model, self._processor, self._head = model, processor, head
-        self._device, self._show = device, show
+        self._device, self._signal_of = device, signal_of
         tokenizer = processor.tokenizer
         tokenizer.model_max_length = min(tokenizer.model_max_length, _positions(model.config))
 
@@ -79,11 +80,14 @@ class ItmReranker:
         if not question.words:
             raise QueryError("the query has no words to look for in pictures")
         for start in range(0, len(candidates), BATCH):
-            shown = [self._show(one.hit) for one in candidates[start : start + BATCH]]
+            shown = [self._picture(one.hit) for one in candidates[start : start + BATCH]]
             pictures = [one.convert("RGB") for one in shown if one is not None]
             found = iter(self._log_odds(question.words, pictures) if pictures else ())
             for one in shown:
                 yield None if one is None else next(found)
+
+    def _picture(self, hit: Hit) -> Any | None:
+        return self._signal_of(hit) if hit.modality in SHOWING else None
 
     def _log_odds(self, text: str, pictures: Sequence[Any]) -> list[float]:
         import torch
@@ -127,7 +131,7 @@ def load(setup: RerankSetup) -> ItmReranker:
     device, head = device_of(setup.settings), HEADS[kind]
     config, processor = _read(library, files)
     model = with_weights(getattr(library, head.model), files, config).to(device)
-    return ItmReranker(model, processor, head, device, setup.show or (lambda _: None))
+    return ItmReranker(model, processor, head, device, setup.signal_of)
 
 
 def _read(library: Any, files: ModelFiles) -> tuple[Any, Any]:

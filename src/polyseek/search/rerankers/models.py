@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,8 +15,12 @@ from polyseek.core.model_files import (
 )
 from polyseek.core.reranking import RerankSetup
 from polyseek.core.torch_runtime import refuse_code, torch_files
+from polyseek.core.types import Modality
 
 EXTRA = "rerank"
+
+SHOWING = frozenset({Modality.IMAGE, Modality.VIDEO})
+"""Modalities that a model of pictures can look at."""
 
 
 def model_of(setup: RerankSetup, *, name: str, package: str) -> ModelFiles:
@@ -54,7 +57,7 @@ def model_of(setup: RerankSetup, *, name: str, package: str) -> ModelFiles:
 def _local(model: str, folder: Path, setup: RerankSetup) -> ModelFiles:
     listed = [path for pattern in ("*", "*/*") for path in folder.glob(pattern)]
     names = [path.relative_to(folder).as_posix() for path in listed if path.is_file()]
-    files = replace(local_files(str(folder), folder, torch_files(names), setup.settings))
+    files = local_files(str(folder), folder, torch_files(names), setup.settings)
     check_licence(
         model, files.licence, setup.settings, noncommercial=is_noncommercial(files.licence)
     )

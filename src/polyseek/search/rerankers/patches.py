@@ -1,7 +1,8 @@
-"""Late interaction: every word of the query looks for the part of a picture that it fits best.
+"""Late interaction: the query looks for the part of a hit that it fits best.
 
-For pictures; other hits keep the evidence they have. Parts of pictures are embedded when they are
-first looked at and kept as int8 in the model cache's folder ``patches``, 19 KB a picture.
+In a picture every word of the query looks for its own part; in a sound the whole query looks for
+one moment. Other hits keep the evidence they have. Parts are embedded when they are first looked at
+and kept as int8 in the model cache's folder ``patches``, 19 KB a picture, 8 KB for 10 s of sound.
 
 Source: late interaction (MaxSim), Khattab, Zaharia: ColBERT, SIGIR 2020.
 """
@@ -12,55 +13,70 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from polyseek.core.errors import ConfigError, QueryError
-from polyseek.core.hits import Hit, Query
-from polyseek.core.protocols import PatchEncoder
+from polyseek.core.hits import Hit
+from polyseek.core.protocols import PatchEncoder, SoundPatchEncoder
 from polyseek.core.reranking import Candidate, Question, RerankSetup
-from polyseek.core.types import Floats, Modality
+from polyseek.core.types import Floats, Modality, Signal
 from polyseek.search.compose import log_odds
 
 WEIGHT = 20.0
-"""Of the words' mean cosine in the log-odds, chosen on photos that no figure is reported on."""
+"""Of the fit, a cosine, in the log-odds: chosen on photos that no figure is reported on, and taken
+over for sounds."""
 
 HEAD = 8
-"""Pictures whose mean says what a picture of this query usually gets."""
+"""Hits of a modality whose mean says what one of this query usually gets."""
+
+MAX_KEPT = 1024
+"""Pictures and sounds whose parts stay in memory."""
+
+_Fit: TypeAlias = "Callable[[Floats], float]"
+"""``(parts, dim)`` of a hit -> how well the best of them fit the query."""
 
 _log = logging.getLogger(__name__)
 
 
 class PatchReranker:
-    """Adds what words find in a picture to the logarithm of its odds.
+    """Adds what the query finds in the parts of a hit to the logarithm of its odds.
 
     Args:
-        encoder: Embeds words and parts of pictures.
-        read: A file as a query, or None where it cannot be read.
+        encoder: Embeds words and parts of pictures, and perhaps parts of sounds.
+        signal_of: What a hit holds, as in `RerankSetup`.
         folder: Where embedded parts are kept.
     """
 
     def __init__(
-        self, encoder: PatchEncoder, read: Callable[[str], Query | None], folder: Path
+        self, encoder: PatchEncoder, signal_of: Callable[[Hit], Signal | None], folder: Path
     ) -> None:
-        self._encoder, self._read, self._folder = encoder, read, folder
-        self._parts = lru_cache(maxsize=1024)(self._load)
+        self._encoder, self._signal_of, self._folder = encoder, signal_of, folder
+        self._parts: dict[str, Floats | None] = {}
 
     def scores(self, question: Question, candidates: Sequence[Candidate]) -> Iterator[float]:
         """See `polyseek.core.protocols.Reranker`."""
-        vectors, weights = self._words(question)
-        if not len(vectors):
-            raise QueryError("the query has no word that the encoder knows the look of")
-        pictures = [one for one in candidates if one.hit.modality is Modality.IMAGE]
-        head = [self._fit(one.hit, vectors, weights) for one in pictures[:HEAD]]
-        usual = float(np.mean([fit for fit in head if fit is not None] or [0.0]))
+        fits = {
+            modality: fit
+            for modality, fit in (
+                (Modality.IMAGE, self._words_in(question)),
+                (Modality.AUDIO, self._moment_of(question)),
+            )
+            if fit is not None
+        }
+        if not fits:
+            raise QueryError("the query has no word that the encoder knows the look or sound of")
+        usual = {m: self._usual(candidates, m, fit) for m, fit in fits.items()}
         for place, one in enumerate(candidates):
-            known = one.probability
+            known, modality = one.probability, one.hit.modality
             before = -float(place) if known is None else float(log_odds(np.array([known]))[0])
-            fit = self._fit(one.hit, vectors, weights)
-            yield before if fit is None else before + WEIGHT * (fit - usual)
+            parts = self._of(one.hit) if modality in fits else None
+            if parts is None:
+                yield before
+            else:
+                yield before + WEIGHT * (fits[modality](parts) - usual[modality])
 
     def where(self, question: Question, hit: Hit) -> Floats | None:
         """``(rows, columns)`` how well each part of a picture fits the words; None where unknown.
@@ -68,7 +84,7 @@ class PatchReranker:
         The parts are those of its centre square, which is what the encoder looks at.
         """
         vectors, weights = self._words(question)
-        parts = self._of(hit)
+        parts = self._of(hit) if hit.modality is Modality.IMAGE else None
         if parts is None or not len(vectors):
             return None
         side = int(np.sqrt(len(parts)))
@@ -80,31 +96,60 @@ class PatchReranker:
         vectors, weights = self._encoder.words(question.words)
         return vectors, weights / max(float(weights.sum()), 1e-12)
 
-    def _fit(self, hit: Hit, vectors: Floats, weights: Floats) -> float | None:
-        parts = self._of(hit)
-        return (
-            None if parts is None else float(np.vecdot(_fits(parts, vectors).max(axis=0), weights))
-        )
+    def _words_in(self, question: Question) -> _Fit | None:
+        """The mean over the words of each one's best part of a picture."""
+        vectors, weights = self._words(question)
+        if not len(vectors):
+            return None
+        return lambda parts: float(np.vecdot(_fits(parts, vectors).max(axis=0), weights))
+
+    def _moment_of(self, question: Question) -> _Fit | None:
+        """The wanted texts' best moment of a sound."""
+        asked = zip(question.query.terms, question.embeddings, strict=True)
+        rows = [
+            term.weight * embeddings.shared.mean(axis=0)
+            for term, embeddings in asked
+            if term.weight > 0 and term.query.modality is Modality.TEXT
+        ]
+        if not rows or not isinstance(self._encoder, SoundPatchEncoder):
+            return None
+        vector = _unit(np.sum(rows, axis=0, keepdims=True))
+        return lambda parts: float(_fits(parts, vector).max())
+
+    def _usual(self, candidates: Sequence[Candidate], modality: Modality, fit: _Fit) -> float:
+        """The mean fit of the first hits of a modality."""
+        head = [one.hit for one in candidates if one.hit.modality is modality][:HEAD]
+        known = [parts for parts in map(self._of, head) if parts is not None]
+        return float(np.mean([fit(parts) for parts in known])) if known else 0.0
 
     def _of(self, hit: Hit) -> Floats | None:
         """``(parts, dim)`` unit length; None for what is no whole picture or cannot be read."""
-        if hit.modality is not Modality.IMAGE or hit.span is not None:
+        if hit.modality is Modality.IMAGE and hit.span:
             return None
-        stamp = f"{hit.uri}\n{hit.metadata.get('modified')}\n{hit.metadata.get('size')}"
-        found: Floats | None = self._parts(hit.uri, _digest(stamp))
-        return found
+        stamp = [hit.uri, str(hit.metadata.get("modified")), str(hit.metadata.get("size"))]
+        digest = _digest("\n".join([*stamp, *([hit.span.key()] if hit.span else [])]))
+        if digest not in self._parts:
+            if len(self._parts) >= MAX_KEPT:
+                self._parts.pop(next(iter(self._parts)), None)
+            self._parts[digest] = self._load(hit, digest)
+        return self._parts[digest]
 
-    def _load(self, uri: str, digest: str) -> Floats | None:
+    def _load(self, hit: Hit, digest: str) -> Floats | None:
         path = self._folder / digest[:2] / f"{digest}.npy"
         try:
             return _unit(np.load(path).astype(np.float32))
         except (OSError, ValueError):  # not there yet, or cut short
             pass
-        query = self._read(uri)
-        if query is None or query.modality is not Modality.IMAGE:
+        signal = self._signal_of(hit)
+        if signal is None:
             return None
-        tower = self._encoder.info.towers[Modality.IMAGE]
-        parts = self._encoder.patches(tower.prepare(query.signals[0]))
+        prepared = self._encoder.info.towers[hit.modality].prepare(signal)
+        if hit.modality is Modality.IMAGE:
+            parts = self._encoder.patches(prepared)
+        elif isinstance(self._encoder, SoundPatchEncoder):
+            parts = self._encoder.sound_patches(prepared)
+        else:
+            return None
         scale = np.abs(parts).max(axis=1, keepdims=True) / 127
         small = np.round(parts / np.maximum(scale, 1e-12)).astype(np.int8)
         _keep(path, small)
@@ -120,7 +165,7 @@ def _keep(path: Path, rows: np.ndarray) -> None:
             np.save(stream, rows)
         part.replace(path)
     except OSError as error:
-        _log.warning("%s: parts of pictures are not kept: %s", path.parent, error.strerror)
+        _log.warning("%s: parts of hits are not kept: %s", path.parent, error.strerror)
 
 
 def _fits(parts: Floats, vectors: Floats) -> Floats:
@@ -147,10 +192,10 @@ def load(setup: RerankSetup) -> PatchReranker:
     if setup.options:
         raise ConfigError(f"[rerank.patches] has no settings, got '{min(setup.options)}'")
     encoder = setup.encoder
-    if not isinstance(encoder, PatchEncoder) or setup.read is None:
+    if not isinstance(encoder, PatchEncoder):
         name = encoder.info.name if encoder else "none"
         raise ConfigError(
             f"reranker 'patches' needs an encoder that embeds parts of pictures; '{name}' does not"
         )
     kept = setup.settings.home / "patches" / f"{encoder.info.name}-{encoder.info.revision}"
-    return PatchReranker(encoder, setup.read, kept)
+    return PatchReranker(encoder, setup.signal_of, kept)
