@@ -1,11 +1,18 @@
 import json
 import os
+import pickle
+import tempfile
+from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, SourceError, SourceNotFoundError
+from polyseek.ingest.sources import metadata
 from polyseek.ingest.sources.files import FileSource, local_path
+from polyseek.ingest.sources.joined import JoinedTable
 from polyseek.ingest.sources.metadata import read_table
 
 
@@ -153,7 +160,7 @@ def test_rows_of_a_table_that_belong_to_a_file(tmp_path):
     table = touch(tmp_path / "m.csv", "\n".join(["path,n", *(f"{row},1" for row in rows)]))
     for root, row in ((tmp_path / "in", "sub/a.jpg"), (tmp_path / "in/sub/a.jpg", "a.jpg")):
         joined = FileSource(root, IndexOptions(metadata=table)).joined()
-        assert {path for path, there in joined.items() if there} == {row} & set(rows)
+        assert {path for path, there in joined if there} == {row} & set(rows)
 
 
 def test_a_table_is_joined_on_the_path_with_types(tmp_path):
@@ -179,6 +186,39 @@ def test_a_table_without_a_path_column_names_its_columns(tmp_path):
         read_table(touch(tmp_path / "list.jsonl", "[1]\n"))
     with pytest.raises(SourceError, match="cannot be read"):
         read_table(touch(tmp_path / "deep.jsonl", "[" * 100_000))
+
+
+def test_types_are_those_of_all_rows_however_many_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(metadata, "BLOCK_BYTES", 4_096)
+    monkeypatch.setattr(metadata, "BLOCK_ROWS", 64)
+    rows = 2_000
+    lines = [f'{i}.jpg,{i},{i or ""},{i},"a,\n{i}",2020-01-0{i % 9 + 1}' for i in range(rows - 1)]
+    lines.append(f"{rows - 1}.jpg,0.5,,x,,2020-01-01 10:00:00")
+    table = touch(tmp_path / "m.csv", "\n".join(["path,n,whole,mixed,text,day", *lines, ""]))
+    read = read_table(table)
+    assert len(read) == rows
+    day = datetime(2020, 1, 4, tzinfo=UTC)
+    assert read["3.jpg"] == {"n": 3.0, "whole": 3, "mixed": "3", "text": "a,\n3", "day": day}
+    assert [type(read["3.jpg"][name]) for name in ("n", "whole")] == [float, int]
+    assert read["0.jpg"].keys() == {"n", "mixed", "text", "day"}
+    last = read[f"{rows - 1}.jpg"]
+    assert last == {"n": 0.5, "mixed": "x", "day": datetime(2020, 1, 1, 10, tzinfo=UTC)}
+    parquet.write_table(pa.table({"path": [f"{i}.jpg" for i in range(300)], "n": range(300)}),
+                        tmp_path / "m.parquet")  # fmt: skip
+    assert read_table(tmp_path / "m.parquet")["299.jpg"] == {"n": 299}
+
+
+def test_a_table_reaches_workers_by_its_file_and_leaves_none_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    table = JoinedTable((f"{i}.jpg", {"n": i}) for i in range(10_000))
+    small = pickle.dumps(table)
+    assert len(small) < 1_000
+    assert pickle.loads(small)["77.jpg"] == {"n": 77}
+    assert (table.get("none.jpg"), len(table)) == (None, 10_000)
+    assert JoinedTable([("a", {"n": 1}), ("b", {}), ("a", {"n": 2})]) == {"b": {}, "a": {"n": 2}}
+    del table
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_jsonl_rows_keep_lists_and_dates(tmp_path):

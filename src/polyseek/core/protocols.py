@@ -80,8 +80,8 @@ class DetailedSource(Source, Protocol):
 class JoiningSource(Source, Protocol):
     """A source that joins a metadata table to its assets."""
 
-    def joined(self) -> Mapping[str, bool]:
-        """Whether each row of the table belongs to an asset, by its path."""
+    def joined(self) -> Iterator[tuple[str, bool]]:
+        """Path of each row of the table, in order, and whether it belongs to an asset."""
         ...
 
 

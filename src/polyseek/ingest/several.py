@@ -113,21 +113,23 @@ def ingest_all(
 
 
 def _check_table(sources: Sequence[Source], options: IndexOptions) -> str | None:
-    rows: dict[str, bool] = {}
-    for source in sources:
-        for path, joined in source.joined().items() if isinstance(source, JoiningSource) else ():
-            rows[path] = rows.get(path, False) or joined
-    lost = [path for path, joined in rows.items() if not joined]
-    if lost and len(lost) == len(rows):
+    rows = lost = 0
+    example = ""
+    joining = [source.joined() for source in sources if isinstance(source, JoiningSource)]
+    for row in zip(*joining, strict=True):  # all have read the same table
+        rows += 1
+        if not any(joined for _, joined in row):
+            example, lost = example or row[0][0], lost + 1
+    if lost and lost == rows:
         raise ConfigError(
-            f"--metadata {options.metadata}: none of its {len(rows):,} rows belongs to a file, "
-            f"'{lost[0]}' for example; the path column is relative to the source"
+            f"--metadata {options.metadata}: none of its {rows:,} rows belongs to a file, "
+            f"'{example}' for example; the path column is relative to the source"
         )
     if not lost:
         return None
     return (
-        f"--metadata {options.metadata}: {len(lost):,} of {len(rows):,} rows belong to no file, "
-        f"'{lost[0]}' for example"
+        f"--metadata {options.metadata}: {lost:,} of {rows:,} rows belong to no file, "
+        f"'{example}' for example"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -78,9 +78,9 @@ class FileSource:
             return True
         return self._selection.covers(os.fsdecode(unquote_to_bytes(uri.removeprefix(above))))
 
-    def joined(self) -> Mapping[str, bool]:
-        """Whether each row of the metadata table belongs to a file, by its path."""
-        return {path: self._has(path) for path in self._table}
+    def joined(self) -> Iterator[tuple[str, bool]]:
+        """See `polyseek.core.protocols.JoiningSource`."""
+        return ((path, self._has(path)) for path in self._table)
 
     def _has(self, below: str) -> bool:
         path = PurePosixPath(below)

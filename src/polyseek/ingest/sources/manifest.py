@@ -72,7 +72,7 @@ class ManifestSource:
                     rows = [{"url": line} for line in file.read().decode().splitlines()]
                     rows = [row for row in rows if row["url"].strip()[:1] not in ("", "#")]
                 else:
-                    rows = rows_of(suffix, file)
+                    rows = list(rows_of(suffix, file))
         except (AssetError, OSError, ValueError, RecursionError) as error:
             told = error.reason if isinstance(error, AssetError) else error
             raise SourceError(f"{self.location}: cannot be read as a manifest: {told}") from error

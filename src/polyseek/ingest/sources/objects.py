@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from polyseek.core.config import IndexOptions
@@ -68,12 +68,11 @@ class ObjectSource:
         above = f"{self._key}/" if self._key else ""
         return key.startswith(above) and self._selection.covers(key.removeprefix(above))
 
-    def joined(self) -> Mapping[str, bool]:
+    def joined(self) -> Iterator[tuple[str, bool]]:
         """See `polyseek.core.protocols.JoiningSource`."""
-        if not self._table:
-            return {}
-        there = {entry.path for entry in self._entries()}
-        return {path: path in there for path in self._table}
+        if self._table:
+            there = {entry.path for entry in self._entries()}
+            yield from ((path, path in there) for path in self._table)
 
     def _entries(self) -> Iterator[Entry]:
         import obstore
