@@ -4,7 +4,7 @@ import pytest
 
 from polyseek.core.config import Settings
 
-pytest_plugins = ["s3_fixtures"]
+pytest_plugins = ["az_fixtures", "s3_fixtures"]
 
 
 @pytest.fixture(autouse=True)

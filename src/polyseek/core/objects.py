@@ -144,7 +144,12 @@ def explain(url: str, error: object) -> str:
 
 def is_missing(error: BaseException) -> bool:
     """Whether an error says that there is no such object in a bucket that is there."""
-    return isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error)
+    return isinstance(error, FileNotFoundError) and not has_no_bucket(error)
+
+
+def has_no_bucket(error: BaseException) -> bool:
+    """Whether an error says that there is no such bucket or container."""
+    return re.search(_NO_BUCKET, str(error)) is not None
 
 
 _NO_HELP = "check its address"
@@ -154,9 +159,10 @@ _CREDENTIALS = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+_NO_BUCKET = "NoSuchBucket|ContainerNotFound"
 _BY_CODE = (
     (
-        "NoSuchBucket|ContainerNotFound",
+        _NO_BUCKET,
         "no such bucket; check its name, the region and the endpoint",
     ),
     ("InvalidBucketName", "no valid name of a bucket"),
@@ -170,7 +176,7 @@ _BY_CODE = (
     ),
     ("AccessDenied", "these credentials may not do this ({code}); {help}"),
     (
-        "InvalidAccessKeyId|SignatureDoesNotMatch|Token|Authenti|40[13]|Unauthenticated|Permission",
+        "InvalidAccessKeyId|SignatureDoesNotMatch|Token|Authenti|Authorization|40[13]|Unauthenticated|Permission",
         "the credentials were refused ({code}); {help}",
     ),
     (

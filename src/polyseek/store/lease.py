@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyseek.core.errors import CollectionBusyError, StoreError
-from polyseek.core.objects import explain
+from polyseek.core.objects import explain, has_no_bucket
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -92,7 +92,7 @@ class Lease:
             found = obstore.get(self._store, self._key)
             holder: dict[str, Any] = json.loads(bytes(found.bytes()) or b"{}")
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
+            if has_no_bucket(error):
                 raise
             self._write(self._claim(), mode="create")
             return

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, SourceError, SourceNotFoundError
-from polyseek.core.objects import bucket_of, explain, scheme_of, split_uri, split_url, uri_of_key
+from polyseek.core.objects import (
+    bucket_of,
+    explain,
+    has_no_bucket,
+    scheme_of,
+    split_uri,
+    split_url,
+    uri_of_key,
+)
 from polyseek.core.types import Asset
 from polyseek.ingest.sources.listing import Entry, assets_of, with_sidecar
 from polyseek.ingest.sources.metadata import read_table
@@ -91,7 +99,7 @@ class ObjectSource:
                 meta = obstore.head(store, self._key)
                 yield self._entry(meta, self._key.rpartition("/")[2])
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
+            if has_no_bucket(error):
                 raise self._error(error) from error
         except (BaseError, OSError, ValueError) as error:
             raise self._error(error) from error
@@ -109,5 +117,5 @@ class ObjectSource:
         )
 
     def _error(self, error: Exception) -> SourceError:
-        kind = SourceNotFoundError if "NoSuchBucket" in str(error) else SourceError
+        kind = SourceNotFoundError if has_no_bucket(error) else SourceError
         return kind(f"{self.url}: cannot be listed: {explain(self.url, error)}")
