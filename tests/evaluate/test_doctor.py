@@ -29,8 +29,8 @@ from polyseek.search.calibrate import Calibrator
 from polyseek.testing import FakeEncoder
 
 NAMES = [
-    "coverage", "towers", "stored", "norms", "spread", "duplicates", "gap", "hubness", "recall",
-    "tuning", "bank",
+    "coverage", "age", "towers", "stored", "norms", "spread", "duplicates", "gap", "hubness",
+    "recall", "tuning", "bank",
 ]  # fmt: skip
 
 

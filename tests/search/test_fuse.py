@@ -1,6 +1,6 @@
 from polyseek.core.hits import Hit
 from polyseek.core.types import Modality
-from polyseek.search.fuse import reciprocal_rank
+from polyseek.search.fuse import reciprocal_rank, reciprocal_rank_of_some
 
 
 def ranking(modality, *names):
@@ -35,3 +35,11 @@ def test_an_item_in_both_lists_wins():
 def test_nothing_in_nothing_out():
     assert reciprocal_rank([], limit=5) == []
     assert reciprocal_rank([[], []], limit=5) == []
+
+
+def test_what_a_ranking_does_not_know_is_missing_from_it_not_last_in_it():
+    a, b, c, d = ranking(Modality.IMAGE, *"abcd")
+    found = reciprocal_rank_of_some([a, b, c, d], [c, d])
+    assert [(h.id, h.rank) for h in found] == [("a", 1), ("c", 2), ("b", 3), ("d", 4)]
+    assert reciprocal_rank([[a, b, c, d], [c, d]])[0].id == "c"  # buries what has no words
+    assert reciprocal_rank_of_some([], []) == []

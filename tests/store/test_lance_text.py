@@ -3,6 +3,9 @@
 import pytest
 
 from polyseek.core.filters import Not, Words
+from polyseek.evaluate.diagnosis import Verdict
+from polyseek.evaluate.state import check_age
+from polyseek.store import layout
 from polyseek.store.lance import LanceStore
 from polyseek.testing.store.samples import IMAGE, MANIFEST, look, put, row, uris
 from polyseek.testing.store.words import ask
@@ -29,6 +32,24 @@ def test_words_come_with_the_next_run_though_nothing_changed(old):
         pass
     assert uris(ask(old, "red")) == {"mem:/a"}
     assert uris(ask(old, "b", modality=IMAGE)) == {"mem:/b.jpg"}
+
+
+def test_the_doctor_tells_what_an_old_collection_lacks_and_what_adds_it(old, monkeypatch):
+    found = check_age(old)
+    assert found.verdict is Verdict.WARNING
+    assert found.figures == {"lacks": ["words", "versions"]}
+    assert "polyseek index SOURCE" in found.advice
+    with old.writing():
+        old.record_version("index", {})
+    assert check_age(old).verdict is Verdict.OK
+    assert old.lacks() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "_PRIMARY_KEY", {})
+        keyless = LanceStore.create(f"{old.location}-keyless", MANIFEST)
+    assert [told.partition(":")[0] for told in keyless.lacks()] == ["primary keys"]
+    with keyless.writing():
+        pass
+    assert keyless.lacks() == []
 
 
 @pytest.mark.slow

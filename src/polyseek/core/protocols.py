@@ -514,6 +514,15 @@ class VersionedStore(Store, Protocol):
 
 
 @runtime_checkable
+class AgedStore(StoreReader, Protocol):
+    """A store whose collections an older polyseek may have made."""
+
+    def lacks(self) -> Sequence[str]:
+        """What a new collection has and this one does not, for people; writing to it adds that."""
+        ...
+
+
+@runtime_checkable
 class SwitchingStore(Store, Protocol):
     """A store beside which other indexes of the same assets may lie."""
 

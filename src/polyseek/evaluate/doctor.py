@@ -13,7 +13,7 @@ from polyseek.evaluate.diagnosis import Check, Diagnosis
 from polyseek.evaluate.gap import check_gap
 from polyseek.evaluate.hubness import check_hubs
 from polyseek.evaluate.recall import check_recall
-from polyseek.evaluate.state import check_bank, check_coverage, check_tuning
+from polyseek.evaluate.state import check_age, check_bank, check_coverage, check_tuning
 from polyseek.evaluate.stored import check_stored
 from polyseek.evaluate.subject import Read, Subject
 from polyseek.evaluate.towers import check_towers
@@ -66,6 +66,7 @@ def diagnose(
 
 _CHECKS: tuple[tuple[str, Callable[[Subject], Check]], ...] = (
     ("assets", lambda subject: check_coverage(subject.store)),
+    ("age", lambda subject: check_age(subject.store)),
     ("towers", check_towers),
     ("stored vectors", check_stored),
     ("norms", check_norms),

@@ -43,6 +43,7 @@ svg text{fill:var(--ink);font-size:12px;text-anchor:middle}svg .value{font-size:
 _SYMBOL = {Verdict.OK: "&#10003;", Verdict.WARNING: "!", Verdict.FAILURE: "&#10007;"}
 TITLES: Mapping[str, str] = {
     "coverage": "Coverage",
+    "age": "Made by this polyseek",
     "towers": "Towers share a space",
     "stored": "Stored vectors are the encoder's own",
     "norms": "Unit length",

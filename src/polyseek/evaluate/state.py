@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polyseek.core.protocols import StoreReader
+from polyseek.core.protocols import AgedStore, StoreReader
 from polyseek.core.tuning import outgrown
 from polyseek.core.types import AssetStatus, Floats, Modality, Role
 from polyseek.evaluate.diagnosis import Check, Figure, Verdict
@@ -58,6 +58,24 @@ def check_coverage(store: StoreReader) -> Check:
         advice="" if not problems else "polyseek status lists every file with its reason; index "
         "again to finish what is pending",
     )  # fmt: skip
+
+
+def check_age(store: StoreReader) -> Check:
+    """Whether an older polyseek made the collection, and what it has not got since."""
+    lacking = store.lacks() if isinstance(store, AgedStore) else ()
+    return Check(
+        name="age",
+        verdict=Verdict.WARNING if lacking else Verdict.OK,
+        summary="made by an older polyseek: it lacks what collections have today"
+        if lacking
+        else "has everything that collections of this polyseek have",
+        notes=list(lacking),
+        figures={"lacks": [told.partition(":")[0] for told in lacking]},
+        advice="polyseek index SOURCE, with the sources it was made of: that adds it, and reads no "
+        "file that has not changed"
+        if lacking
+        else "",
+    )
 
 
 def check_tuning(subject: Subject) -> Check:

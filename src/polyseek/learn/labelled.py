@@ -130,9 +130,9 @@ class Answers:
     def ndcg_by_rank(self, words: WordEvidence) -> float:
         """nDCG@10 when the ranking by products is fused with that of all else by rank."""
         found = words.added(self.probabilities, self.scores, self.shares)
-        total = 1 / (RRF_K + _ranks(found))
-        known = ~np.isnan(self.products)
-        total[known] += 1 / (RRF_K + _ranks(self.products[known]))
+        own = 1 / (RRF_K + _ranks(found))
+        total, known = 2 * own, ~np.isnan(self.products)  # what is missing counts as its own rank
+        total[known] = own[known] + 1 / (RRF_K + _ranks(self.products[known]))
         return self._ndcg(total)
 
     def _ndcg(self, scores: Numbers) -> float:

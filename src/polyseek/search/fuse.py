@@ -71,3 +71,25 @@ def reciprocal_rank(
             first.setdefault(item, hit)
     order = sorted(first, key=lambda item: -sums[item])[:limit]
     return [replace(first[item], rank=rank) for rank, item in enumerate(order, 1)]
+
+
+def reciprocal_rank_of_some(
+    whole: Sequence[Hit], some: Sequence[Hit], *, k: int = RRF_K
+) -> list[Hit]:
+    """Fuse a ranking of all segments with one that knows only some of them.
+
+    What the other does not know is missing from it, not last in it: there it counts as it does in
+    the whole one. So pictures without a caption are not buried.
+
+    Args:
+        whole: Best first.
+        some: Some of them, best first.
+        k: Damping of the top ranks.
+
+    Returns:
+        Hits with `rank` set, best first; equal ones keep the order of the whole ranking.
+    """
+    known = {hit.id: rank for rank, hit in enumerate(some, 1)}
+    sums = [1 / (k + rank) + 1 / (k + known.get(hit.id, rank)) for rank, hit in enumerate(whole, 1)]
+    order = sorted(range(len(whole)), key=lambda i: -sums[i])
+    return [replace(whole[i], rank=rank) for rank, i in enumerate(order, 1)]

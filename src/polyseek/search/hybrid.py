@@ -30,7 +30,7 @@ from polyseek.core.sparse import SparseVector
 from polyseek.core.tuning import Numbers, SparseEvidence, WordEvidence
 from polyseek.core.types import Role
 from polyseek.core.words import TextQuery, read_text_query
-from polyseek.search.fuse import reciprocal_rank
+from polyseek.search.fuse import reciprocal_rank, reciprocal_rank_of_some
 
 DEPTH = 300
 """Segments looked at by their words: more than by their vectors, which all segments have."""
@@ -104,8 +104,12 @@ class WordSearch:
         known = after is not None and (self.sparse is None or sparse is not None)
         if known or not (self.terms or self.sparse):
             return hits, after
-        rankings = [hits[:near], _best(hits, "text_score")] if after is None else [hits]
-        ranked = reciprocal_rank([*rankings, _best(hits, "sparse_score")])
+        weighed = _best(hits, "sparse_score")
+        ranked = (
+            reciprocal_rank([hits[:near], _best(hits, "text_score"), weighed])
+            if after is None
+            else reciprocal_rank_of_some(hits, weighed)
+        )
         return ranked if near else [_scored(hit) for hit in ranked], None
 
 

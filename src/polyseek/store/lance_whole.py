@@ -10,7 +10,13 @@ import pyarrow as pa
 
 from polyseek.core.columns import SegmentColumns, Version
 from polyseek.core.filters import Filter
-from polyseek.store import lance_columns, lance_generations, lance_versions
+from polyseek.store import (
+    lance_columns,
+    lance_generations,
+    lance_text,
+    lance_versions,
+    layout,
+)
 from polyseek.store.places import Place, committing
 
 if TYPE_CHECKING:
@@ -41,6 +47,21 @@ class WholeCollection:
         """See `polyseek.core.protocols.ColumnStore`."""
         with self._store._reading():
             return lance_columns.export_rows(self._store, condition)
+
+    def lacks(self) -> Sequence[str]:
+        """See `polyseek.core.protocols.AgedStore`."""
+        with self._store._reading():
+            tables = list(self._store._all_tables())
+            found = []
+            if any(m and not lance_text.searchable(table) for m, table in tables):
+                found.append("words: its texts are not searched by their words")
+            if any(layout.lacks_key(table) for _, table in tables):
+                found.append("primary keys: two writers at once could double a row")
+            if self._store.counts() and not lance_versions.versions(self._store):
+                found.append(
+                    "versions: nobody knows what it was made of, and nothing to go back to"
+                )
+        return found
 
     def versions(self) -> Sequence[Version]:
         """See `polyseek.core.protocols.VersionedStore`."""

@@ -302,9 +302,18 @@ def assets_schema(manifest: Manifest) -> pa.Schema:
 
 def ensure_key(table: Any) -> None:
     """Give a table that an older polyseek made its primary key."""
-    for column in ("id", "uri"):
-        if column in table.schema.names and not table.schema.field(column).metadata:
-            table.update_field_metadata({"path": column, "metadata": _PRIMARY_KEY})
+    for column in _keyless(table):
+        table.update_field_metadata({"path": column, "metadata": _PRIMARY_KEY})
+
+
+def lacks_key(table: Any) -> bool:
+    """Whether `ensure_key` would do anything."""
+    return bool(_keyless(table))
+
+
+def _keyless(table: Any) -> list[str]:
+    schema = table.schema
+    return [c for c in ("id", "uri") if c in schema.names and not schema.field(c).metadata]
 
 
 def keyed(rows: pa.Table) -> pa.Table:
