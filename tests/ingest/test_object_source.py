@@ -279,3 +279,28 @@ def test_a_profile_of_the_aws_tools_is_used(s3, bucket, monkeypatch, tmp_path):
         objects.bucket_of.cache_clear()
         with pytest.raises(ConfigError, match=told):
             listed(bucket)
+
+
+@pytest.mark.slow
+def test_a_listing_that_changes_while_it_is_read_is_read_to_its_end(s3, bucket):
+    from concurrent.futures import ThreadPoolExecutor
+
+    names = [f"{i:05}.txt" for i in range(1_300)]  # two pages
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: put(f"{bucket}/all/{name}", b"x"), names))
+    found = ObjectSource(f"{bucket}/all").list()
+    seen = [next(found)]
+    for gone in ("01200.txt", "01250.txt"):
+        delete(f"{bucket}/all/{gone}")
+    put(f"{bucket}/all/01250-new.txt", b"y")
+    put(f"{bucket}/all/00000-before.txt", b"z")
+    seen += list(found)
+    paths = [asset.path for asset in seen]
+    assert len(paths) == len(set(paths))
+    assert set(names) - {"01200.txt", "01250.txt"} <= set(paths)
+    source = ObjectSource(f"{bucket}/all")
+    for asset in seen:
+        if asset.path in ("01200.txt", "01250.txt"):  # listed before it went
+            with pytest.raises(AssetError, match="is gone") as caught:
+                source.open(asset)
+            assert not caught.value.final
