@@ -5,8 +5,13 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 TOKEN = "hf_let_me_in"
+
+
+REPOSITORY = "(?:models/)?((?:datasets/)?[^/]+/[^/]+)"
+"""In a path; data sets are called ``datasets/OWNER/NAME`` here, too."""
 
 
 class Hub:
@@ -61,19 +66,58 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, *, body):
         path = self.path.split("?")[0]
         self.hub.asked.append((self.command, path, self.headers.get("Range")))
-        info = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", path)
-        found = info or re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        info = re.fullmatch(f"/api/{REPOSITORY}(?:/revision/([^/]+))?", path)
+        tree = re.fullmatch(f"/api/{REPOSITORY}/tree/([^/]+)/?(.*)", path)
+        found = info or tree or re.fullmatch(f"/{REPOSITORY}/resolve/([^/]+)/(.+)", path)
         repo, commit = self.resolve(found)
         if repo is None or commit not in self.hub.commits(repo):
             return self.refuse(*self.reason(repo, file=info is None))
         files, licence = self.hub.repositories[repo, commit]
         if info:
             return self.describe(repo, commit, files, licence, body=body)
+        if tree:
+            return self.send_json(self.below(files, unquote(tree[3])), body=body)
         if self.forbidden(repo, file=True):
             return self.refuse(*self.reason(repo, file=True))
         if found[3] not in files:
             return self.refuse(404, "EntryNotFound")
         return self.send_file(found[3], files[found[3]], commit, body=body)
+
+    def do_POST(self):
+        """What the hub knows of some paths of a data set."""
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        path = self.path.split("?")[0]
+        found = re.fullmatch(f"/api/{REPOSITORY}/paths-info/([^/]+)", path)
+        repo, commit = self.resolve(found)
+        if repo is None or commit not in self.hub.commits(repo):
+            return self.refuse(*self.reason(repo, file=False))
+        files, _ = self.hub.repositories[repo, commit]
+        return self.send_json([
+            self.entry(name, files[name]) if name in files else {"type": "directory", "path": name}
+            for name in json.loads(asked)["paths"]
+            if name in files or self.below(files, name)
+        ])  # fmt: skip
+
+    def below(self, files, folder):
+        """Everything in a folder, as a tree that is asked for with all its branches."""
+        above = f"{folder}/" if folder else ""
+        return [self.entry(name, files[name]) for name in sorted(files) if name.startswith(above)]
+
+    def entry(self, name, data):
+        found = {"type": "file", "path": name, "size": len(data), "oid": git(data)}
+        if large(name):
+            oid = hashlib.sha256(data).hexdigest()
+            found["lfs"] = {"oid": oid, "size": len(data), "pointerSize": 134}
+        return found
+
+    def send_json(self, told, *, body=True):
+        content = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
 
     def resolve(self, found):
         if found is None or self.forbidden(found[1], file=False):
@@ -106,14 +150,9 @@ class Handler(BaseHTTPRequestHandler):
             "_id": "1", "id": repo, "modelId": repo, "sha": commit, "private": False,
             "siblings": [self.sibling(name, data) for name, data in files.items()],
             "cardData": {"license": licence} if licence else None,
+            "lastModified": "2026-01-01T00:00:00.000Z",
         }  # fmt: skip
-        content = json.dumps(told).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
+        self.send_json(told, body=body)
 
     def sibling(self, name, data):
         found = {"rfilename": name, "size": len(data), "blobId": git(data)}
@@ -124,23 +163,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_file(self, name, data, commit, *, body):
         etag = hashlib.sha256(data).hexdigest() if large(name) else git(data)
-        start = 0
-        asked = re.fullmatch(r"bytes=(\d+)-.*", self.headers.get("Range") or "")
+        start, end = 0, len(data)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if asked:
-            start = int(asked[1])
+            start, end = int(asked[1]), min(len(data), int(asked[2] or len(data)) + 1)
         if name in self.hub.tampered:
             data = data[:-1] + bytes([data[-1] ^ 1])
         self.send_response(206 if asked else 200)
         self.send_header("ETag", f'"{etag}"')
         self.send_header("X-Repo-Commit", commit)
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("Content-Length", str(end - start))
         if asked:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
         self.end_headers()
         if not body:
             return
-        rest = data[start:]
+        rest = data[start:end]
         if self.hub.cut is not None and len(rest) > self.hub.cut:
             rest, self.hub.cut = rest[: self.hub.cut], None
             self.wfile.write(rest)
