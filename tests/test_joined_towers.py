@@ -221,6 +221,14 @@ def test_shuffled_pairs_are_refused(collection, pairs, tower, folder):
     assert collection.add(folder, workers=1).skipped == COUNT + len(COLOURS)
 
 
+def test_pairs_that_a_file_holds_out_are_set_aside(collection, pairs, tower, folder):
+    parts = [(*row, "test" if i % 6 == 0 else "train") for i, row in enumerate(rows_of(pairs))]
+    split = table(folder.parent / "split.csv", parts, ("path", "caption", "split"))
+    report = collection.adapt(split, tower=tower, modality="thermal", install=False)
+    assert {trial.verdict.to_dict()["queries"] for trial in report.trials} == {50}
+    assert any("10 pairs that the column 'split' holds out" in note for note in report.notes)
+
+
 def test_a_broken_file_costs_itself(collection, pairs, tower, folder):
     (folder / "h07.heat").write_text("cold\n")
     (folder / "h08.heat").write_text("nan " * 16)

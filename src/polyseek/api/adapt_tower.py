@@ -165,6 +165,7 @@ class TowerAdapting(Adapting):
                 if uri is None or other is None:
                     lost.append(f"{query.query} | {name}")
                 else:
+                    self._note_split(query, (uri, other))
                     yield uri, other
         if lost:
             called = ", ".join(reader.patterns)
@@ -230,13 +231,14 @@ class TowerAdapting(Adapting):
         column = {other: i for i, other in enumerate(others)}
         towers = standard(_stacked(vectors[uri] for uri in uris))
         unplaced = np.zeros((len(uris), self.encoder.info.dim), np.float32)
-        return Linked(
+        linked = Linked(
             first=Side(modality=modality, keys=uris, embeddings=Embeddings(unplaced, towers)),
             second=self._texts([o for o in others if isinstance(o, str)])
             if kind is Modality.TEXT
             else self._media(kind, [o for o in others if not isinstance(o, str)]),
             links=np.unique([(row[uri], column[other]) for uri, other in links], axis=0),
         )
+        return self._kept_pairs(linked, uris, others)
 
 
 def _stacked(vectors: Iterable[Floats]) -> Floats:
