@@ -288,6 +288,7 @@ def test_a_tower_claims_files_that_another_decoder_reads(
     path.write_text(
         "import numpy as np\nfrom PIL import Image\n\n\ndef embed(file):\n"
         "    return np.asarray(Image.open(file).convert('L').resize((4, 4)), float).ravel()\n"
+        "\n\nembed.files = ('*.Glow.png',)\n"
     )
     rng = np.random.default_rng(4)
     patterns = np.random.default_rng(5).uniform(0, 255, (6, 4, 4))
@@ -300,10 +301,7 @@ def test_a_tower_claims_files_that_another_decoder_reads(
     collection.add(folder, workers=1)
     assert collection.modalities()[IMAGE] == COUNT + len(COLOURS)
     given = table(folder.parent / "t.csv", rows)
-    grey = f"{path}:embed"
-    with pytest.raises(ConfigError, match="which files does it read"):
-        collection.adapt(given, tower=grey, modality="thermal")
-    collection.adapt(given, tower=grey, modality="thermal", files=["*.Glow.png"])
+    collection.adapt(given, tower=f"{path}:embed", modality="thermal")
     collection.add(folder, workers=1)
     assert collection.modalities()[IMAGE] == len(COLOURS)
     assert collection.modalities()[THERMAL] == COUNT
@@ -319,12 +317,17 @@ def test_a_tower_claims_files_that_another_decoder_reads(
         ({"modality": "thermal", "tower": "no_such:embed"}, "'no_such:embed' cannot be imported"),
         ({"modality": "thermal", "tower": "no_such"}, "unknown tower 'no_such'"),
         ({"modality": "thermal", "tower": "math:pi"}, "is a float; expected a function"),
-        ({"modality": "thermal", "files": ["*.png"]}, "0 pairs with files that the tower reads"),
+        ({"modality": "thermal", "tower": "pickle:load"}, "does not say which files it reads"),
+        ({"modality": "thermal", "tower": "other"}, "0 pairs with files that the tower reads"),
     ],
 )
 def test_what_cannot_be_joined_is_an_error_that_says_why(
     collection, pairs, tower, options, message
 ):
+    if options.get("tower") == "other":
+        path = pairs.parent / "other.py"
+        path.write_text(TOWER.replace("*.heat", "*.png"))
+        options = {**options, "tower": f"{path}:embed"}
     with pytest.raises(ConfigError, match=message):
         collection.adapt(pairs, **{"tower": tower, **options})
     assert not len(collection.adapters)

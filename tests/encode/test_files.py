@@ -29,7 +29,9 @@ def test_patterns_fit_the_end_of_a_path(pattern, path, reads):
 
 def read(tmp_path, body, data=b"x", dim=0):
     path = tmp_path / f"tower_{abs(hash(body))}.py"
-    path.write_text(f"import numpy as np\n\n\ndef embed(file):\n    {body}\n")
+    path.write_text(
+        f"import numpy as np\n\n\ndef embed(file):\n    {body}\n\n\nembed.files = '*'\n"
+    )
     reader = files.TowerReader(
         modality=Modality.THERMAL, tower=f"{path}:embed", patterns=["*"], dim=dim
     )
@@ -67,6 +69,7 @@ def test_what_is_no_vector_costs_one_file(tmp_path, body, message):
         ("nowhere:embed", "ModuleNotFoundError"),
         ("math:embed", "AttributeError"),
         ("./nowhere.py:embed", "no such file"),
+        ("pickle:load", "does not say which files it reads"),
     ],
 )
 def test_a_name_of_nothing_is_an_error_that_names_it(name, message):
@@ -76,8 +79,9 @@ def test_a_name_of_nothing_is_an_error_that_names_it(name, message):
 
 def test_a_file_is_known_by_its_content_unless_it_has_a_word_for_it(tmp_path):
     plain, told = tmp_path / "plain.py", tmp_path / "told.py"
-    plain.write_text("def embed(file):\n    return [1]\n")
-    told.write_text("def embed(file):\n    return [1]\n\n\nembed.revision = 3\n")
+    body = "def embed(file):\n    return [1]\n\n\nembed.files = '*.x'\n"
+    plain.write_text(body)
+    told.write_text(body + "embed.revision = 3\n")
     assert len(files.revision(f"{plain}:embed")) == 12
     assert files.revision(f"{told}:embed") == "3"
-    assert files.revision("math:sqrt") == ""
+    assert files.patterns(f"{told}:embed") == ("*.x",)
