@@ -221,6 +221,14 @@ def test_shuffled_pairs_are_refused(collection, pairs, tower, folder):
     assert collection.add(folder, workers=1).skipped == COUNT + len(COLOURS)
 
 
+def test_pairs_that_a_file_holds_out_are_set_aside(collection, pairs, tower, folder):
+    parts = [(*row, "test" if i % 6 == 0 else "train") for i, row in enumerate(rows_of(pairs))]
+    split = table(folder.parent / "split.csv", parts, ("path", "caption", "split"))
+    report = collection.adapt(split, tower=tower, modality="thermal", install=False)
+    assert {trial.verdict.to_dict()["queries"] for trial in report.trials} == {50}
+    assert any("10 pairs that the column 'split' holds out" in note for note in report.notes)
+
+
 def test_a_broken_file_costs_itself(collection, pairs, tower, folder):
     (folder / "h07.heat").write_text("cold\n")
     (folder / "h08.heat").write_text("nan " * 16)
@@ -280,6 +288,7 @@ def test_a_tower_claims_files_that_another_decoder_reads(
     path.write_text(
         "import numpy as np\nfrom PIL import Image\n\n\ndef embed(file):\n"
         "    return np.asarray(Image.open(file).convert('L').resize((4, 4)), float).ravel()\n"
+        "\n\nembed.files = ('*.Glow.png',)\n"
     )
     rng = np.random.default_rng(4)
     patterns = np.random.default_rng(5).uniform(0, 255, (6, 4, 4))
@@ -292,10 +301,7 @@ def test_a_tower_claims_files_that_another_decoder_reads(
     collection.add(folder, workers=1)
     assert collection.modalities()[IMAGE] == COUNT + len(COLOURS)
     given = table(folder.parent / "t.csv", rows)
-    grey = f"{path}:embed"
-    with pytest.raises(ConfigError, match="which files does it read"):
-        collection.adapt(given, tower=grey, modality="thermal")
-    collection.adapt(given, tower=grey, modality="thermal", files=["*.Glow.png"])
+    collection.adapt(given, tower=f"{path}:embed", modality="thermal")
     collection.add(folder, workers=1)
     assert collection.modalities()[IMAGE] == len(COLOURS)
     assert collection.modalities()[THERMAL] == COUNT
@@ -311,12 +317,17 @@ def test_a_tower_claims_files_that_another_decoder_reads(
         ({"modality": "thermal", "tower": "no_such:embed"}, "'no_such:embed' cannot be imported"),
         ({"modality": "thermal", "tower": "no_such"}, "unknown tower 'no_such'"),
         ({"modality": "thermal", "tower": "math:pi"}, "is a float; expected a function"),
-        ({"modality": "thermal", "files": ["*.png"]}, "0 pairs with files that the tower reads"),
+        ({"modality": "thermal", "tower": "pickle:load"}, "does not say which files it reads"),
+        ({"modality": "thermal", "tower": "other"}, "0 pairs with files that the tower reads"),
     ],
 )
 def test_what_cannot_be_joined_is_an_error_that_says_why(
     collection, pairs, tower, options, message
 ):
+    if options.get("tower") == "other":
+        path = pairs.parent / "other.py"
+        path.write_text(TOWER.replace("*.heat", "*.png"))
+        options = {**options, "tower": f"{path}:embed"}
     with pytest.raises(ConfigError, match=message):
         collection.adapt(pairs, **{"tower": tower, **options})
     assert not len(collection.adapters)

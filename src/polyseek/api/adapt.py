@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from polyseek.api.adapting import Shelf
 from polyseek.api.pairs import Labelled, labelled
@@ -19,6 +18,7 @@ from polyseek.core.artifacts import reporting
 from polyseek.core.errors import ConfigError
 from polyseek.core.hits import Item, Query, item_of
 from polyseek.core.inventory import Inventory
+from polyseek.core.pairs import LabelledQuery
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.tuning import Defaults, Pair
@@ -101,7 +101,7 @@ class Adapting:
     tuner: Tuner
     progress: ProgressCallback | None = None
     notes: list[str] = field(default_factory=list)
-    _aside: set[tuple[str | Item, Item]] = field(default_factory=set)
+    _aside: set[tuple[str | Item, str | Item]] = field(default_factory=set)
 
     def run(
         self,
@@ -209,12 +209,10 @@ class Adapting:
                     continue
                 asked = items[0]
                 first = inventory.entries[asked].modality
-            part = judged.query.fields.get("split", "")
             for item in judged.answers:
                 if item != asked:
                     links[first, inventory.entries[item].modality].append((asked, item))
-                    if part and part_of(part) == HELD_OUT:
-                        self._aside.add((asked, item))
+                    self._note_split(judged.query, (asked, item))
         if unknown:
             self.notes.append(
                 f"{len(unknown):,} queries are files that are not in the collection and were left "
@@ -250,11 +248,21 @@ class Adapting:
             second=self._media(pair[1], second),
             links=np.unique(rows, axis=0),
         )
-        aside = [(first[a], second[b]) in self._aside for a, b in linked.links.tolist()]
-        return self._without(linked, np.array(aside)) if any(aside) else linked
+        return self._kept_pairs(linked, first, second)
 
-    def _without(self, linked: Linked, aside: NDArray[np.bool_]) -> Linked:
+    def _note_split(self, query: LabelledQuery, pair: tuple[str | Item, str | Item]) -> None:
+        """Remember a pair that its file holds out."""
+        part = query.fields.get("split", "")
+        if part and part_of(part) == HELD_OUT:
+            self._aside.add(pair)
+
+    def _kept_pairs(
+        self, linked: Linked, first: Sequence[str | Item], second: Sequence[str | Item]
+    ) -> Linked:
         """The pairs that a file does not keep to be measured by; tells what its split leaks."""
+        aside = np.array([(first[a], second[b]) in self._aside for a, b in linked.links.tolist()])
+        if not aside.any():
+            return linked
         name = f"{linked.pair[0]} - {linked.pair[1]}"
         self.notes.append(
             f"{name}: {int(aside.sum()):,} pairs that the column 'split' holds out were set aside: "

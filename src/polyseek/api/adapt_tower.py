@@ -32,28 +32,27 @@ class Request:
     Attributes:
         tower: Name of the function, see `encode.files`.
         modality: What it embeds.
-        files: Patterns of its files; empty for what it says itself.
     """
 
     tower: str
     modality: Modality
-    files: Sequence[str] = ()
 
-    def reader(self) -> TowerReader:
+    def reader(self, serving: JoinedTower | None) -> TowerReader:
         """What reads its files.
 
+        Args:
+            serving: What joins the modality now; its vectors and those to come are of one length.
+
         Raises:
-            ConfigError: It cannot be imported, or nobody says which files are its own.
+            ConfigError: It cannot be imported, or does not say which files are its own.
         """
         name = absolute(self.tower)
-        own = tuple(self.files) or patterns(name)
-        if not own:
-            raise ConfigError(
-                f"--tower {self.tower}: which files does it read? Give --files PATTERN, such as "
-                "'*.tiff' or 'flir/*.jpg', or let the function have an attribute 'files'"
-            )
         return TowerReader(
-            modality=self.modality, tower=name, patterns=own, revision=revision(name)
+            modality=self.modality,
+            tower=name,
+            patterns=patterns(name),
+            revision=revision(name),
+            dim=len(serving.standard.mean) if serving else 0,
         )
 
 
@@ -82,8 +81,8 @@ class TowerAdapting(Adapting):
         Raises:
             ConfigError: The tower or the pairs cannot be used.
         """
-        reader = request.reader()
         serving = self.shelf.active().joined.get(request.modality)
+        reader = request.reader(serving)
         self._require_free(request, reader, serving)
         with reporting(self.progress), self.store.writing():
             inventory = Inventory.of(self.store)
@@ -165,6 +164,7 @@ class TowerAdapting(Adapting):
                 if uri is None or other is None:
                     lost.append(f"{query.query} | {name}")
                 else:
+                    self._note_split(query, (uri, other))
                     yield uri, other
         if lost:
             called = ", ".join(reader.patterns)
@@ -230,13 +230,14 @@ class TowerAdapting(Adapting):
         column = {other: i for i, other in enumerate(others)}
         towers = standard(_stacked(vectors[uri] for uri in uris))
         unplaced = np.zeros((len(uris), self.encoder.info.dim), np.float32)
-        return Linked(
+        linked = Linked(
             first=Side(modality=modality, keys=uris, embeddings=Embeddings(unplaced, towers)),
             second=self._texts([o for o in others if isinstance(o, str)])
             if kind is Modality.TEXT
             else self._media(kind, [o for o in others if not isinstance(o, str)]),
             links=np.unique([(row[uri], column[other]) for uri, other in links], axis=0),
         )
+        return self._kept_pairs(linked, uris, others)
 
 
 def _stacked(vectors: Iterable[Floats]) -> Floats:

@@ -113,7 +113,6 @@ class Learning:
         install: bool = True,
         tower: str | None = None,
         modality: str | None = None,
-        files: Sequence[str] = (),
         progress: ProgressCallback | None = None,
     ) -> AdaptReport:
         """Learn from pairs of queries and assets; install what held-out pairs show to be better.
@@ -131,7 +130,6 @@ class Learning:
             tower: A function from a file to a vector: ``module:function``, ``./file.py:function``
                 or the name of an entry point of the group ``polyseek.towers``.
             modality: What the tower embeds, one that the encoder lacks.
-            files: Patterns of the names of the tower's files; by default its attribute ``files``.
             progress: Called with every step.
 
         Raises:
@@ -145,13 +143,13 @@ class Learning:
             store=self._store, encoder=self._encoder, defaults=self._defaults, shelf=self._shelf,
             tuner=self._tuner, progress=progress,
         )  # fmt: skip
-        if tower is None and (modality or files):
-            raise ConfigError("--modality and --files say what a tower reads; give --tower, too")
+        if tower is None and modality:
+            raise ConfigError("--modality says what a tower embeds; give --tower NAME, too")
         if tower is None:
             report = run.run(pairs, queries=queries, force=force, install=install)
         else:
             (named,) = modalities_of([modality or ""])
-            request = Request(tower=tower, modality=named, files=files)
+            request = Request(tower=tower, modality=named)
             report = run.join(request, pairs, queries=queries, force=force, install=install)
         if report.name is not None:
             versions.record(self._store, "adapt", {"adapter": report.name})

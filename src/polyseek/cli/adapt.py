@@ -44,10 +44,6 @@ def adapt(
     modality: Annotated[
         str | None, typer.Option(metavar="NAME", help="What the tower embeds: depth, thermal, ...")
     ] = None,
-    files: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="Names of the tower's files: '*.tiff'. Repeatable."),
-    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Install it even if held-out pairs do not improve.")
     ] = False,
@@ -62,7 +58,7 @@ def adapt(
     with progress_bar() as progress:
         report = opened.adapt(
             pairs, queries=queries, force=force, install=not dry_run, tower=tower,
-            modality=modality, files=files or (), progress=progress,
+            modality=modality, progress=progress,
         )  # fmt: skip
     found = report.to_dict()
     if as_json:

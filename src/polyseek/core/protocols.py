@@ -126,9 +126,12 @@ class FileReader(Decoder, Protocol):
 class FileTower(Protocol):
     """File -> its embedding in a space of its own: what `polyseek adapt --tower` joins.
 
-    Called in decode worker processes. It may have an attribute ``files``, patterns of the names of
-    its files, and ``revision``, a text that changes whenever its vectors do.
+    Called in decode worker processes. It may have an attribute ``revision``, a text that changes
+    whenever its vectors do.
     """
+
+    files: str | Sequence[str]
+    """Patterns of the names of its files."""
 
     def __call__(self, file: BinaryIO) -> Floats:
         """``(dim,)`` finite numbers; whatever it raises costs one file."""

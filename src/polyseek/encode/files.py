@@ -1,7 +1,8 @@
 """Encoders that are a function: a file in, a vector out.
 
 A name is that of an entry point of the group ``polyseek.towers``, ``module:function`` of something
-that can be imported, or ``./file.py:function``.
+that can be imported, or ``./file.py:function``. The function has an attribute ``files``: what a
+collection names is run on files, so it must not be able to name just anything, as ``pickle:load``.
 """
 
 from __future__ import annotations
@@ -57,26 +58,34 @@ def load(name: str) -> FileTower:
 
     Raises:
         UnknownPluginError: No entry point has it.
-        ConfigError: It cannot be imported.
+        ConfigError: It cannot be imported, or does not say which files it reads.
     """
+    found = _imported(name)
+    if not callable(found):
+        raise ConfigError(f"tower '{name}' is a {type(found).__name__}; expected a function")
+    if not getattr(found, "files", None):
+        raise ConfigError(
+            f"tower '{name}' does not say which files it reads: give it an attribute, such as "
+            "embed.files = ('*.tiff', 'flir/*.jpg')"
+        )
+    return cast("FileTower", found)
+
+
+def _imported(name: str) -> Any:
     place, function = _split(name)
     if not function:
-        found: FileTower = plugins.load(ROLE, name)
-        return found
+        return plugins.load(ROLE, name)
     try:
         module = (
             _of_file(Path(place)) if place.endswith(_SUFFIX) else importlib.import_module(place)
         )
-        tower = getattr(module, function)
+        return getattr(module, function)
     except Exception as error:  # a module raises what it meets
         told = f"{type(error).__name__}: {error}"
         raise ConfigError(
             f"tower '{name}' cannot be imported: {told}; {_FORMS}. A collection whose files it "
             "reads needs it to index them and to search with them"
         ) from error
-    if not callable(tower):
-        raise ConfigError(f"tower '{name}' is a {type(tower).__name__}; expected a function")
-    return cast("FileTower", tower)
 
 
 @cache
@@ -92,8 +101,8 @@ def revision(name: str) -> str:
 
 
 def patterns(name: str) -> Sequence[str]:
-    """Of the names of its files, as far as it says."""
-    given = getattr(load(name), "files", ())
+    """Of the names of its files."""
+    given = load(name).files
     return (given,) if isinstance(given, str) else tuple(map(str, given))
 
 
