@@ -1,7 +1,8 @@
 """Torch against our ONNX path: the same weights, the same machine, one process each.
 
 Weights are random, of the CLIP ViT-B/32 configuration: good for speed, memory and what int8 costs
-an embedding, not for quality. Signals per second of CPU time hold on a busy machine too.
+an embedding, not for quality. One thread each: on a busy machine waiting threads would count as
+work, and signals per second of CPU time hold there too.
 
     python benchmarks/model_families.py --work /tmp/families
 """
@@ -75,7 +76,7 @@ def measure(name: str, home: Path) -> dict[str, Any]:
     began = time.perf_counter()
     from polyseek.encode import names
 
-    encoder = names.load(name, Settings(home=home))
+    encoder = names.load(name, Settings(home=home, device="cpu", threads=1))
     described_s = time.perf_counter() - began
     encoder.encode(Modality.TEXT, ["a"], role=Role.QUERY)
     told: dict[str, Any] = {
@@ -154,7 +155,7 @@ def main() -> None:
         model.mkdir(parents=True)
         build(model)
     results: dict[str, Any] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
         "load_at_start": round(os.getloadavg()[0], 1),
         "runs": {},
     }
