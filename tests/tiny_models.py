@@ -1,6 +1,7 @@
 """Tiny models with random weights, made by the library's own classes, in the hub's layout."""
 
 import json
+import shutil
 
 import torch
 import transformers as hf
@@ -204,6 +205,24 @@ def x_clip(folder):
               "mit_intermediate_size": 32, "mit_num_attention_heads": 4, "mit_num_hidden_layers": 1}  # fmt: skip
     config = hf.XCLIPConfig(text_config=text, vision_config=vision, projection_dim=20)
     return saved(hf.XCLIPModel(config), folder, picture_processor("VideoMAEImageProcessor"))
+
+
+def sentences(folder, prompts):
+    """A sentence-transformers model of texts."""
+    import sentence_transformers
+    from sentence_transformers.sentence_transformer import modules
+
+    bare = folder / "bare"
+    bare.mkdir(parents=True)
+    tokenizer = bert_tokenizer(bare)
+    config = hf.BertConfig(**TINY, vocab_size=len(tokenizer), max_position_embeddings=32)
+    saved(hf.BertModel(config), bare)
+    transformer = modules.Transformer(str(bare), max_seq_length=16)
+    pooling = modules.Pooling(transformer.get_embedding_dimension(), "mean")
+    sentence_transformers.SentenceTransformer(
+        modules=[transformer, pooling], prompts=prompts, device="cpu"
+    ).save(str(folder))
+    shutil.rmtree(bare)
 
 
 FAMILIES = {

@@ -114,21 +114,9 @@ assert "torch" not in sys.modules
 
 @pytest.fixture(scope="module")
 def sentences(tmp_path_factory):
-    library = pytest.importorskip("sentence_transformers")
-    bare, folder = tmp_path_factory.mktemp("bare"), tmp_path_factory.mktemp("sentences")
-    tokenizer = tiny_models.bert_tokenizer(bare)
-    config = hf.BertConfig(
-        **tiny_models.TINY, vocab_size=len(tokenizer), max_position_embeddings=32
-    )
-    tiny_models.saved(hf.BertModel(config), bare)
-    from sentence_transformers.sentence_transformer import modules
-
-    transformer = modules.Transformer(str(bare), max_seq_length=16)
-    pooling = modules.Pooling(transformer.get_embedding_dimension(), "mean")
-    model = library.SentenceTransformer(
-        modules=[transformer, pooling], prompts={"query": "red ", "document": ""}, device="cpu"
-    )
-    model.save(str(folder))
+    pytest.importorskip("sentence_transformers")
+    folder = tmp_path_factory.mktemp("sentences")
+    tiny_models.sentences(folder, {"query": "red ", "document": ""})
     return folder
 
 

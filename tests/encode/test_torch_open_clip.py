@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="needs polyseek[torch]: make test-to
 
 from PIL import Image
 
+from polyseek.api.exporting import export_model
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, MissingExtraError, ModelLoadError
 from polyseek.core.types import Modality, Role
@@ -129,6 +130,19 @@ def test_pictures_and_videos(made):
     (shot,) = encoder.encode(Modality.VIDEO, [frames], role=Role.DOCUMENT).shared
     rows = embed(encoder, Modality.IMAGE, pictures[:2])
     np.testing.assert_allclose(shot, rows.mean(0) / np.linalg.norm(rows.mean(0)), atol=1e-4)
+
+
+@needs_library
+@pytest.mark.slow
+def test_an_export_gives_the_same(tmp_path, settings):
+    folder = saved(tmp_path / "mobile", "mobile")
+    report = export_model(folder, tmp_path / "out", settings=settings)
+    assert min(report.least_cosine.values()) > 0.9999
+    ours, theirs = (names.load(str(each), settings) for each in (tmp_path / "out", folder))
+    for modality, tower in theirs.info.towers.items():
+        prepared = [tower.prepare(each) for each in EncoderConformance.signals(None, modality)]
+        left, right = (e.encode(modality, prepared, role=Role.QUERY).shared for e in (ours, theirs))
+        np.testing.assert_allclose(left, right, atol=1e-4)
 
 
 @needs_library

@@ -9,6 +9,7 @@ hf = pytest.importorskip("transformers")
 from PIL import Image
 
 import tiny_models
+import tiny_rerankers
 from polyseek.core.config import Settings
 from polyseek.core.types import Modality, Role, Sound
 from polyseek.encode import names
@@ -119,6 +120,29 @@ def test_videos(made):
         theirs = unit(model.get_video_features(**feed))
     ours = embed(encoder, Modality.VIDEO, [frames])
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_blips_retrieval_model_has_two_towers(tmp_path):
+    """The library gives cosines alone, and only of a picture with a text."""
+    folder = tmp_path / "blip"
+    folder.mkdir()
+    model = tiny_rerankers.blip(folder)
+    encoder = names.load(str(folder), Settings(home=tmp_path / "home", device="cpu"))
+    assert set(encoder.info.towers) == {Modality.TEXT, Modality.IMAGE, Modality.VIDEO}
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+    processor = hf.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    shown = [picture.convert("RGB") for picture in pictures()]
+    values = torch.cat([processor(p, return_tensors="pt")["pixel_values"] for p in shown])
+    theirs = []
+    for text in TEXTS_OF_ALL_KINDS:
+        feed = tokenizer([text], truncation=True, return_tensors="pt")
+        with torch.no_grad():
+            found = model(
+                feed["input_ids"], values, attention_mask=feed["attention_mask"], use_itm_head=False
+            )
+        theirs.append(found.itm_score[:, 0].numpy())
+    texts = embed(encoder, Modality.TEXT, TEXTS_OF_ALL_KINDS)
+    close(embed(encoder, Modality.IMAGE, shown) @ texts.T, np.stack(theirs, axis=1))
 
 
 class TestClip(EncoderConformance):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from polyseek.core.config import Settings, resolve_settings
 from polyseek.core.errors import ConfigError, MissingExtraError
 from polyseek.core.export import ExportReport, Precision
-from polyseek.core.types import Modality, Signal
+from polyseek.core.types import Modality, Motion, Signal
 
 TEXTS = 200
 """Probe texts, of the shipped bank of generic queries."""
 
 
 def export_model(
-    name: str, to: str | Path, *, precision: str = "fp32", settings: Settings | None = None
+    name: str | Path, to: str | Path, *, precision: str = "fp32", settings: Settings | None = None
 ) -> ExportReport:
     """Write a model that runs on PyTorch as an ONNX folder, which runs without it.
 
@@ -36,7 +38,7 @@ def export_model(
     except ModuleNotFoundError:
         raise MissingExtraError("an export to ONNX", "torch") from None
     return export(
-        name,
+        str(name),
         Path(to),
         settings or resolve_settings(),
         precision=Precision(precision),
@@ -50,9 +52,19 @@ def _probes() -> dict[Modality, list[Signal]]:
 
     texts = generic_queries()
     shown, heard = list(pictures().values()), list(sounds().values())
+    light = [np.asarray(each.convert("L"), np.float32) / 255 for each in shown]
     return {
         Modality.TEXT: [*texts[:: max(1, len(texts) // TEXTS)], "", "😀 狗 " * 300],
         Modality.IMAGE: [*shown],
         Modality.VIDEO: [shown[i : i + 3] for i in range(0, len(shown) - 2, 3)],
         Modality.AUDIO: [*heard],
+        Modality.DEPTH: [each * 8 + 0.5 for each in light],
+        Modality.THERMAL: [*light],
+        Modality.IMU: [_swing(hz) for hz in (0.3, 1, 3, 10)],
     }
+
+
+def _swing(hz: float) -> Motion:
+    """10 seconds of going to and fro, each axis a sixth of a round later."""
+    turns = np.arange(2000) / 200 * hz + np.arange(6)[:, None] / 6
+    return Motion(samples=np.sin(2 * np.pi * turns).astype(np.float32), sample_rate_hz=200)

@@ -22,8 +22,8 @@ from polyseek.encode import names
 from polyseek.encode.model import ModelEncoder
 from polyseek.encode.onnx import OnnxFamily
 from polyseek.encode.spec import FILE, Spec, TowerSpec, write_spec
+from polyseek.encode.torch.loaded import Loaded, LoadedFamily
 from polyseek.encode.torch.texts import BackendTokens
-from polyseek.encode.torch.transformers import LoadedModel
 
 LEAST_COSINE = {Precision.FP32: 0.999, Precision.FP16: 0.999, Precision.INT8: 0.99}
 """A probe's exported embedding must have at least this cosine with the original."""
@@ -80,21 +80,22 @@ def export(
     return replace(report, folder=to)
 
 
-def _model(name: str, settings: Settings) -> LoadedModel:
+def _model(name: str, settings: Settings) -> Loaded:
     if name in plugins.names("encoder"):
         raise ConfigError(f"{name}: runs without PyTorch already; export is for models that do not")
     family, files = names.find(name, settings)
-    if family.name != "transformers":
+    if not isinstance(family, LoadedFamily):
         raise ConfigError(
-            f"{name}: is read by the {family.name} family; export writes models of the "
-            "transformers family"
+            f"{name}: is read by the {family.name} family, which needs no PyTorch or hands out no "
+            "networks; export writes models of transformers, sentence_transformers, open_clip and "
+            "imagebind"
         )
     # On the CPU, where graphs are compared and quantised.
-    return LoadedModel(files, replace(settings, device="cpu"))
+    return family.loaded(files, replace(settings, device="cpu"))
 
 
 def _write(
-    model: LoadedModel,
+    model: Loaded,
     spec: Spec,
     folder: Path,
     precision: Precision,
@@ -102,7 +103,7 @@ def _write(
 ) -> Spec:
     towers: dict[Modality, TowerSpec] = {}
     for modality, tower in spec.towers.items():
-        if modality is Modality.VIDEO and not tower.frames:
+        if _is_shown_frames(spec, modality):
             continue
         if tower.sound is not None and tower.sound.fusion:
             raise ConfigError(
@@ -116,7 +117,13 @@ def _write(
             tower, graph=graph, output=_OUTPUT, one_by_one=precision is Precision.INT8
         )
     if Modality.VIDEO in spec.towers and Modality.VIDEO not in towers:
-        towers[Modality.VIDEO] = towers[Modality.IMAGE]
+        image = towers[Modality.IMAGE]
+        towers[Modality.VIDEO] = replace(
+            spec.towers[Modality.VIDEO],
+            graph=image.graph,
+            output=image.output,
+            one_by_one=image.one_by_one,
+        )
     tokens = model.texts[0]
     if not isinstance(tokens, BackendTokens):
         raise ConfigError(
@@ -134,8 +141,16 @@ def _write(
     return written
 
 
+def _is_shown_frames(spec: Spec, modality: Modality) -> bool:
+    """Whether a video goes through the tower for pictures: frame by frame, or clip by clip."""
+    if modality is not Modality.VIDEO:
+        return False
+    image, video = spec.towers.get(Modality.IMAGE), spec.towers[modality]
+    return not video.frames or (image is not None and image.frames == video.frames)
+
+
 def _write_graph(
-    model: LoadedModel,
+    model: Loaded,
     modality: Modality,
     tower: TowerSpec,
     path: Path,
@@ -151,7 +166,7 @@ def _write_graph(
 
         def __init__(self) -> None:
             super().__init__()
-            self.model = model.model
+            self.model = run.module
 
         def forward(self, *arrays: Any) -> Any:
             return run.forward(dict(zip(run.inputs, arrays, strict=True)))
@@ -177,16 +192,25 @@ def _write_graph(
         raise EncoderError(
             f"{model.files.name}: the {modality} tower cannot be written as ONNX: {told}"
         ) from error
+    beside = [each for each in path.parent.iterdir() if not each.name.endswith(".onnx")]
+    if beside:  # the exporter puts what is too much for one file into many
+        raise ConfigError(
+            f"{model.files.name}: the {modality} tower has more than the 2 GB that an ONNX graph "
+            "holds; it runs on PyTorch only"
+        )
 
 
 def _feed(
-    model: LoadedModel, modality: Modality, tower: TowerSpec, signals: Sequence[Signal]
+    model: Loaded, modality: Modality, tower: TowerSpec, signals: Sequence[Signal]
 ) -> Mapping[str, Any]:
     encoder = ModelEncoder(
         model.files, Spec(dim=1, towers={modality: tower}), {}, tokenise=model.tokenise
     )
     prepare = encoder.info.towers[modality].prepare
-    return encoder.feed(tower, [prepare(signal) for signal in signals], Role.DOCUMENT)
+    prepared = [prepare(signal) for signal in signals]
+    if tower.clips:  # each goes through alone
+        prepared = [clip for clips in prepared for clip in np.asarray(clips)]
+    return encoder.feed(tower, prepared, Role.DOCUMENT)
 
 
 def _reduce(path: Path, precision: Precision) -> None:

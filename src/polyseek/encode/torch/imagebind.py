@@ -32,7 +32,7 @@ from polyseek.encode.spec import (
     TowerSpec,
 )
 from polyseek.encode.torch.device import TorchRun, lazily
-from polyseek.encode.torch.memo import remembered
+from polyseek.encode.torch.memo import encoder_of
 from polyseek.encode.torch.texts import BackendTokens, clip_tokens
 from polyseek.encode.towers import CLIP_MEAN, CLIP_STD
 
@@ -105,13 +105,14 @@ class ImageBindFamily:
 
     def load(self, files: ModelFiles, settings: Settings) -> ModelEncoder:
         """The encoder; weights are read when they are first needed."""
+        return encoder_of(self.loaded(files, settings), settings)
+
+    def loaded(self, files: ModelFiles, settings: Settings) -> LoadedImageBind:
+        """See `polyseek.encode.torch.loaded.LoadedFamily`."""
         licence = files.licence or LICENCE
         check_licence(files.name, licence, settings, noncommercial=is_noncommercial(licence))
         self.look(files.folder)
-        model = LoadedImageBind(files, settings)
-        spec = remembered(files, settings, model.describe)
-        runs: dict[Modality, Run] = {m: model.runner(m) for m in spec.towers}
-        return ModelEncoder(files, spec, runs, tokenise=model.tokenise)
+        return LoadedImageBind(files, settings)
 
 
 class LoadedImageBind:

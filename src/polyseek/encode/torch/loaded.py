@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
+from polyseek.core.config import Settings
 from polyseek.core.model_files import ModelFiles
+from polyseek.core.protocols import EncoderFamily
 from polyseek.core.types import Modality, Role
 from polyseek.encode.model import Feed, Run, Tokenise
 from polyseek.encode.spec import Spec, TextSpec
@@ -24,7 +27,7 @@ class Loaded(Protocol):
         """What makes token ids, and how."""
         ...
 
-    def tokenise(self, batch: list[str], role: Role) -> Feed:
+    def tokenise(self, batch: Sequence[str], role: Role) -> Feed:
         """See `polyseek.encode.model.Tokenise`."""
         ...
 
@@ -38,4 +41,13 @@ class Loaded(Protocol):
 
     def runner(self, modality: Modality) -> Run:
         """A tower's network, loaded when it is first called."""
+        ...
+
+
+@runtime_checkable
+class LoadedFamily(EncoderFamily, Protocol):
+    """A family whose models can be exported."""
+
+    def loaded(self, files: ModelFiles, settings: Settings) -> Loaded:
+        """The model. Raises as `EncoderFamily.load` does."""
         ...

@@ -16,7 +16,16 @@ from pathlib import Path
 from polyseek.core.config import Settings
 from polyseek.core.errors import ModelLoadError
 from polyseek.core.model_files import ModelFiles
+from polyseek.encode.model import ModelEncoder
 from polyseek.encode.spec import Spec, read_table, write_spec
+from polyseek.encode.torch.loaded import Loaded
+
+
+def encoder_of(model: Loaded, settings: Settings) -> ModelEncoder:
+    """The encoder of a model; where it was described before, nothing of it is loaded yet."""
+    spec = remembered(model.files, settings, model.describe)
+    runs = {modality: model.runner(modality) for modality in spec.towers}
+    return ModelEncoder(model.files, spec, runs, tokenise=model.tokenise)
 
 
 def remembered(files: ModelFiles, settings: Settings, describe: Callable[[], Spec]) -> Spec:

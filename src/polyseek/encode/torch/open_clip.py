@@ -25,7 +25,7 @@ from polyseek.encode.model import Feed, ModelEncoder, Run, Tokenise
 from polyseek.encode.spec import PictureSpec, Spec, TextSpec, TowerSpec
 from polyseek.encode.tokens import MAX_CHARS
 from polyseek.encode.torch.device import TorchRun, lazily
-from polyseek.encode.torch.memo import remembered
+from polyseek.encode.torch.memo import encoder_of
 from polyseek.encode.torch.texts import clip_tokens
 
 CONFIG = "open_clip_config.json"
@@ -68,10 +68,11 @@ class OpenClipFamily:
 
     def load(self, files: ModelFiles, settings: Settings) -> ModelEncoder:
         """The encoder; the library and the weights are loaded when they are first needed."""
-        model = LoadedOpenClip(files, settings)
-        spec = remembered(files, settings, model.describe)
-        runs: dict[Modality, Run] = {m: model.runner(m) for m in spec.towers}
-        return ModelEncoder(files, spec, runs, tokenise=model.tokenise)
+        return encoder_of(self.loaded(files, settings), settings)
+
+    def loaded(self, files: ModelFiles, settings: Settings) -> LoadedOpenClip:
+        """See `polyseek.encode.torch.loaded.LoadedFamily`."""
+        return LoadedOpenClip(files, settings)
 
 
 def library() -> ModuleType:

@@ -38,6 +38,7 @@ from polyseek.core.types import (
     Tower,
 )
 from polyseek.encode.tokens import MAX_CHARS
+from polyseek.encode.torch.sentence_texts import LoadedSentences
 from polyseek.encode.towers import as_text, no_tower, unit
 from polyseek.encode.yamnet import resampled
 
@@ -63,12 +64,19 @@ class SentenceFamily:
 
     def load(self, files: ModelFiles, settings: Settings) -> SentenceEncoder:
         """The encoder, its weights on the device."""
+        return SentenceEncoder(files, self._model(files, settings))
+
+    def loaded(self, files: ModelFiles, settings: Settings) -> LoadedSentences:
+        """See `polyseek.encode.torch.loaded.LoadedFamily`."""
+        return LoadedSentences(files, lambda: self._model(files, settings))
+
+    def _model(self, files: ModelFiles, settings: Settings) -> Any:
         self.look(files.folder)
         library = require("sentence_transformers", "a model of the sentence-transformers family")
         device = device_of(settings)
         try:
             with quiet():
-                model = library.SentenceTransformer(
+                return library.SentenceTransformer(
                     str(files.folder), device=str(device), local_files_only=True
                 )
         # The library and those below it raise what they meet.
@@ -77,7 +85,6 @@ class SentenceFamily:
                 f"{files.folder}: sentence-transformers cannot load this model "
                 f"({first_line(error)})"
             ) from error
-        return SentenceEncoder(files, model)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from polyseek.core.torch_runtime import device_of, first_line, quiet, require, w
 from polyseek.core.types import Modality, Role
 from polyseek.encode.model import Feed, ModelEncoder, Run, Tokenise
 from polyseek.encode.spec import Spec, TextSpec, TowerSpec
-from polyseek.encode.torch import processors
+from polyseek.encode.torch import blip, processors
 from polyseek.encode.torch.device import TorchRun, lazily
-from polyseek.encode.torch.memo import remembered
+from polyseek.encode.torch.memo import encoder_of
 from polyseek.encode.torch.texts import tokenizer_of
 
 FEATURES = {
@@ -64,10 +64,11 @@ class TransformersFamily:
 
     def load(self, files: ModelFiles, settings: Settings) -> ModelEncoder:
         """The encoder; the library and the weights are loaded when they are first needed."""
-        model = LoadedModel(files, settings)
-        spec = remembered(files, settings, model.describe)
-        runs: dict[Modality, Run] = {m: model.runner(m) for m in spec.towers}
-        return ModelEncoder(files, spec, runs, tokenise=model.tokenise)
+        return encoder_of(self.loaded(files, settings), settings)
+
+    def loaded(self, files: ModelFiles, settings: Settings) -> LoadedModel:
+        """See `polyseek.encode.torch.loaded.LoadedFamily`."""
+        return LoadedModel(files, settings)
 
 
 class LoadedModel:
@@ -150,6 +151,11 @@ def config_of(folder: Path) -> Any:
 
 def class_of(config: Any, folder: Path) -> type[Any]:
     """The library's model class for a configuration."""
+    if blip.CLASS in (config.architectures or ()):
+        import transformers
+
+        retrieval: type[Any] = getattr(transformers, blip.CLASS)
+        return retrieval
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     try:
@@ -170,6 +176,8 @@ def towers_of(config: Any, folder: Path) -> list[Modality]:
     """
     kind = class_of(config, folder)
     towers = [modality for modality, method in FEATURES.items() if hasattr(kind, method)]
+    if kind.__name__ == blip.CLASS:
+        towers = [Modality.TEXT, Modality.IMAGE]
     if Modality.TEXT not in towers or len(towers) < 2:
         has = f"only {towers[0]} features" if towers else "no features of a shared space"
         raise ModelLoadError(
@@ -185,7 +193,9 @@ def model_of(files: ModelFiles, config: Any) -> Any:
     Raises:
         ModelLoadError: A weight is missing, of another shape, or the file is damaged.
     """
-    return with_weights(class_of(config, files.folder), files, config)
+    kind = class_of(config, files.folder)
+    model = with_weights(kind, files, config)
+    return blip.give_features(model) if kind.__name__ == blip.CLASS else model
 
 
 def forward_of(model: Any, modality: Modality) -> Any:
