@@ -1,11 +1,12 @@
 """Are keyframes enough? Speed, and cuts found, of decoding everything and of keyframes alone.
 
-    python benchmarks/keyframes.py --out benchmarks/results/keyframes.json
+    python benchmarks/keyframes.py --photos FOLDER --out benchmarks/results/keyframes.json
 
-Makes an H.264 film of 1280 x 720 at 25 frames a second: sixteen scenes of 2 to 6 seconds, each a slow
-pan over a picture of its own, encoded with a keyframe every second (as phones record), every two
-(streaming) and wherever x264 wants one, at most every ten. Speed is seconds of film per second of
-processor time, all threads together, so it does not depend on what else the machine does.
+Makes an H.264 film of 1280 x 720 at 25 frames a second: sixteen scenes of 2 to 6 seconds, each a
+slow pan (4 % of its width a second) over one of the folder's photographs, encoded with a keyframe
+every second (as phones record), every two (streaming) and wherever x264 wants one, at most every
+ten. Speed is seconds of film per second of processor time, all threads together, so it does not
+depend on what else the machine does. A cut counts as found within a second of where it is.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from typing import Any
 
 import av
 import numpy as np
+from PIL import Image
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.types import Asset, Media
+from polyseek.core.types import Asset
 from polyseek.ingest.decoders.video import VideoDecoder
 from polyseek.ingest.segmenters.video import VideoSegmenter
 
@@ -41,18 +43,17 @@ KEYFRAMES: dict[str, dict[str, str]] = {
 
 def lengths_s() -> list[float]:
     """Of the scenes."""
-    return np.random.default_rng(1).uniform(2, 6, 16).round(2).tolist()
+    lengths: list[float] = np.random.default_rng(1).uniform(2, 6, 16).round(2).tolist()
+    return lengths
 
 
-def make_film(path: Path, options: dict[str, str]) -> None:
-    """Pans over sixteen pictures of smooth blobs and hard edges."""
-    rng = np.random.default_rng(2)
+def make_film(path: Path, photos: list[Path], options: dict[str, str]) -> None:
+    """A pan over each of sixteen photographs."""
     with av.open(str(path), "w") as container:
         track = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", **options})
         track.width, track.height, track.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for seconds in lengths_s():
-            coarse = rng.integers(0, 256, (HEIGHT // 80, WIDTH // 80 + 8, 3), np.uint8)
-            wide = np.kron(coarse, np.ones((80, 80, 1), np.uint8))
+        for photo, seconds in zip(photos, lengths_s(), strict=True):
+            wide = np.asarray(Image.open(photo).convert("RGB").resize((WIDTH + 320, HEIGHT)))
             for number in range(round(seconds * FPS)):
                 left = number * 2
                 picture = np.ascontiguousarray(wide[:, left : left + WIDTH])
@@ -65,9 +66,8 @@ def cuts(path: Path, gap_s: float) -> tuple[list[float], float]:
     asset = Asset(uri="x", path=path.name, size_bytes=1, modified=datetime.now(UTC), etag="1")
     started = time.process_time()
     with path.open("rb") as stream:
-        (media,) = VideoDecoder(keyframe_gap_s=gap_s).open(asset, stream)
-        assert isinstance(media, Media)
-        shots = list(VideoSegmenter(IndexOptions()).split(asset, media))
+        decoded = VideoDecoder(keyframe_gap_s=gap_s).open(asset, stream)
+        shots = list(VideoSegmenter(IndexOptions()).split(asset, next(decoded)))
     return [shot.span.start for shot in shots[1:] if shot.span], time.process_time() - started
 
 
@@ -87,13 +87,15 @@ def judged(found: list[float], seconds: float) -> dict[str, Any]:
 def main() -> None:
     """Make, measure, print, write JSON."""
     parser = argparse.ArgumentParser(description="Keyframes against full decoding")
+    parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    photos = sorted(options.photos.rglob("*.jpg"))[: len(lengths_s())]
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, encoding in KEYFRAMES.items():
             path = Path(folder) / "film.mp4"
-            make_film(path, encoding)
+            make_film(path, photos, encoding)
             result[name] = {
                 "everything": judged(*cuts(path, 0)),
                 "keyframes": judged(*cuts(path, math.inf)),

@@ -3,8 +3,9 @@
     python benchmarks/recognisers.py --speech FILE --out benchmarks/results/recognisers.json
 
 Processor seconds (the recognisers run on one thread) for a drawn sign in a JPEG of 12 megapixels, a
-drawn page of 24 lines, a frame of 1280 x 720 with a title, a photo-sized picture of noise without a
-word, and for half a minute of speech: FILE, repeated. Decoding counts; loading the models does not.
+drawn page of 24 lines, a frame of 1280 x 720 with a title, a picture of noise without a word, and
+for half a minute of speech: FILE, repeated (so its words, which a check against loops would drop,
+are counted in FILE itself). Decoding the photo counts; loading the models does not.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from polyseek.core.config import resolve_settings
-from polyseek.core.types import Asset, Sound
+from polyseek.core.types import Asset, Floats, Sound
 from polyseek.encode.yamnet import resampled
 from polyseek.ingest.decoders.audio import AudioDecoder
 from polyseek.ingest.decoders.image import ImageDecoder
@@ -76,8 +77,7 @@ def pictures() -> dict[str, Any]:
 
     def read_photo() -> Any:
         (media,) = decoder.open(asset("sign.jpg"), BytesIO(jpeg))
-        assert isinstance(media.signal, Image.Image)
-        return reader.read(media.signal)
+        return reader.read(cast("Image.Image", media.signal))
 
     page = written([LINE] * 24, (1448, 2048), 26)
     frame = written(["Chapter One"], (1280, 720), 60)
@@ -104,12 +104,19 @@ def speech(path: Path) -> dict[str, Any]:
         sounds = list(cast("Iterator[Sound]", next(decoded).signal))
     rate = sounds[0].sample_rate_hz
     whole = np.concatenate([sound.samples for sound in sounds])
-    repeated = np.resize(whole, SPEECH_S * rate)
-    heard = resampled(Sound(samples=repeated, sample_rate_hz=rate, start_s=0.0), SPEECH_RATE_HZ)
-    sound = Sound(samples=heard, sample_rate_hz=SPEECH_RATE_HZ, start_s=0.0)
-    seconds, found = timed(lambda: listener.transcribe(sound), times=2)
-    words = sum(len(utterance.text.split()) for utterance in found)
-    result = {"seconds": seconds, "times_realtime": round(SPEECH_S / seconds, 1), "words": words}
+
+    def sound(samples: Floats) -> Sound:
+        read = resampled(Sound(samples=samples, sample_rate_hz=rate, start_s=0.0), SPEECH_RATE_HZ)
+        return Sound(samples=read, sample_rate_hz=SPEECH_RATE_HZ, start_s=0.0)
+
+    once, long = sound(whole), sound(np.resize(whole, SPEECH_S * rate))
+    words = sum(len(piece.text.split()) for piece in listener.transcribe(once))
+    seconds, _ = timed(lambda: listener.transcribe(long), times=2)
+    result = {
+        "seconds": seconds,
+        "times_realtime": round(SPEECH_S / seconds, 1),
+        "words_in_the_file": words,
+    }
     print("speech", result, flush=True)
     return result
 
