@@ -15,7 +15,7 @@ from polyseek.api import opening
 from polyseek.core import errors
 from polyseek.core.config import Settings
 from polyseek.core.hits import HubCorrection, Retrieval
-from polyseek.core.types import AssetStatus, Modality, Space
+from polyseek.core.types import AssetRecord, AssetStatus, Modality, Space
 from polyseek.store.lance import LanceStore
 from polyseek.testing import FakeEncoder
 
@@ -325,3 +325,15 @@ def biases(opened):
         for hit in opened._store.search(request).hits:
             found[Path(hit.uri).stem] = hit.hub_bias
     return found
+
+
+@pytest.mark.parametrize("segments", [0, 1])
+def test_a_new_collection_is_kept_once_it_has_begun_with_a_long_asset(tmp_path, photos, segments):
+    """Ctrl-C in the first hour of a film must not throw that hour away."""
+    place = tmp_path / "new.polyseek"
+    begun = AssetRecord(
+        uri="mem:/film", status=AssetStatus.PENDING, etag="1", size_bytes=1, segments=segments
+    )
+    with opening.open_to_index(place, photos) as opened, opened.store.writing():
+        opened.store.upsert([begun], [])
+    assert place.exists() == bool(segments)

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from polyseek.api import opening
-from polyseek.cli import diagnosis, entry, exits
+from polyseek.cli import diagnosis, entry, exits, render
 from polyseek.core import errors
+from polyseek.core.reports import IngestReport
 from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import Embeddings, Modality
 from polyseek.encode import names
@@ -456,3 +457,13 @@ def test_words_and_vectors_can_be_searched_alone(cli, indexed):
     code, _, err = cli("search", "road", "--dense", "--text")
     assert code == exits.TABLE[errors.ConfigError]
     assert "exclude each other" in err
+
+
+def test_a_run_that_was_stopped_early_had_something_to_do(capsys):
+    render.report(IngestReport(interrupted=True, elapsed_s=30.0), location="c")
+    assert capsys.readouterr().out.splitlines() == [
+        "c: nothing finished (30.0 s)",
+        "Stopped early. Run the same command again to go on from here.",
+    ]
+    render.report(IngestReport(elapsed_s=1.0), location="c")
+    assert capsys.readouterr().out.splitlines() == ["c: nothing to do (1.0 s)"]

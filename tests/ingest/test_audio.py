@@ -234,6 +234,18 @@ def test_a_damaged_middle_costs_only_itself():
     assert sum(len(s.samples) for s in heard) / 44_100 > 18
 
 
+def test_a_short_hole_in_a_lossless_recording_is_reported():
+    """FFmpeg leaves damaged FLAC frames out without a word."""
+    content = bytearray(encoded(tone(3, 44_100), 44_100, "flac", "flac"))
+    middle = len(content) // 2
+    damage = np.random.default_rng(0).integers(0, 256, len(content) // 6, np.uint8)
+    content[middle : middle + len(damage)] = damage.tobytes()
+    length_s, (reason,) = heard("a.flac", bytes(content))
+    assert 1.5 < length_s < 2.9
+    assert "damaged in 1 place: nothing between" in reason
+    assert heard("a.flac", encoded(tone(3, 44_100), 44_100, "flac", "flac"))[1] == []
+
+
 # windows
 
 

@@ -224,8 +224,10 @@ def open_to_index(
 
 
 def _remove_empty(store: Store) -> None:
-    """Remove a collection that has not read anything yet."""
-    read = any(status is not AssetStatus.PENDING for status, _ in store.counts())
+    """Remove a collection that has not read anything yet, nor begun with a long asset."""
+    read = any(
+        record.segments or record.status is not AssetStatus.PENDING for record in store.records()
+    )
     if isinstance(store, SwitchingStore) and not read:
         with store.writing():
             store.remove()

@@ -37,7 +37,8 @@ def report(done: IngestReport, *, location: str) -> None:
         "unchanged": done.skipped,
         "removed": done.deleted,
     }
-    parts = ", ".join(f"{n:,} {word}" for word, n in counts.items() if n) or "nothing to do"
+    nothing = "nothing finished" if done.interrupted else "nothing to do"
+    parts = ", ".join(f"{n:,} {word}" for word, n in counts.items() if n) or nothing
     console.print(f"{escape(location)}: {parts} ({done.elapsed_s:.1f} s)")
     if done.failures:
         _failures(console, done.failures)

@@ -29,6 +29,10 @@ HOLE_S = 1.0
 """Where nothing decodes for longer than this, something is missing; codecs that save silence send
 a packet more often."""
 
+_GAPLESS = frozenset({"flac", "alac", "wavpack", "tta", "ape"})
+_GAPLESS_S = 0.1
+"""Lossless codecs leave nothing out: there, so short a hole is one."""
+
 _MIXED_CHANNELS = 8  # up to 7.1 FFmpeg can mix what it can decode
 _UNKNOWN_SIZE = 0x7FFF0000  # what programs that write WAV into a pipe put into its header
 _FULL_SCALE = 8.0  # float files may exceed 1; beyond this they are no sound
@@ -98,15 +102,17 @@ def _sounds(asset: Asset, container: Any, track: Any, kept: float) -> Iterator[S
     damage, clock, decoded = Damage(), None, False
     rate = int(track.codec_context.sample_rate)
     stated = stated_s(container, track)
+    gapless = track.codec_context.name in _GAPLESS
+    gap_s, hole_s = (_GAPLESS_S, _GAPLESS_S) if gapless else (GAP_S, HOLE_S)
     waiting: list[Floats] = []
     start_s = 0.0
     for at_s, pieces in _mixed(container, track, damage):
         if clock is None:
             clock = start_s = max(at_s or 0.0, 0.0)
-        elif at_s is not None and abs(at_s - clock) > GAP_S:
+        elif at_s is not None and abs(at_s - clock) > gap_s:
             if waiting:
                 yield _block(waiting, rate, start_s)
-            if at_s - clock > HOLE_S:
+            if at_s - clock > hole_s:
                 damage.note(ValueError(f"nothing between {clock:.1f} s and {at_s:.1f} s"))
             waiting, clock, start_s = [], max(at_s, clock), max(at_s, clock)
         for piece in pieces:
