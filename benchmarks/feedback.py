@@ -40,11 +40,14 @@ from quality_audio import PHRASES
 from stage_tasks import embedded, rows_of, sound_task, store_of
 from video_moments import THINGS
 
-LEAST = 8
+LEAST = 5
 """Right answers that a need has at least."""
 
 LOOKS = 20
 """Hits that somebody looks at before giving feedback."""
+
+SHOWN = 60
+"""Hits of a search: more than are judged and looked at together."""
 
 WAYS = {"like 1": (1, 0), "like 2": (2, 0), "like 3": (3, 0), "unlike 1": (0, 1),
         "like 3, unlike 1": (3, 1)}  # fmt: skip
@@ -77,15 +80,8 @@ class Place:
     modality: Modality
 
     def order(self, query: Query | Composition) -> list[int]:
-        """Rows of all hits, best first."""
-        options = SearchOptions(limit=len(self.uris), modalities=[self.modality], show_all=True)
-        options = replace(
-            options,
-            retriever=replace(
-                options.retriever,
-                signals=replace(options.retriever.signals, candidates=len(self.uris)),
-            ),
-        )
+        """Rows of the first hits, best first."""
+        options = SearchOptions(limit=SHOWN, modalities=[self.modality], show_all=True)
         found = search(
             query, encoder=self.encoder, store=self.store, options=options, defaults=defaults()
         )
