@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,14 @@ _KNOWN = frozenset(
 
 
 _ALL_THE_TIME_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Road:
+    """The stages of a search, and the rerankers they name."""
+
+    retriever: Retriever = field(default_factory=Retriever)
+    rerankers: Mapping[str, Reranker] = field(default_factory=dict)
 
 
 class Searcher:
@@ -98,6 +106,11 @@ class Searcher:
             preview=self._preview,
             partial=partial,
         )
+
+    def road(self, named: str | Path | Retriever | None) -> Road:
+        """The stages that a caller means, with their rerankers, as `search` would use them."""
+        chosen = retrievers.resolve(named, self._store.notes)
+        return Road(chosen, self._loaded(chosen))
 
     def candidates(self, query: str | Path) -> Sequence[Candidate]:
         """What a reranker sees of a query: the best assets, in order, however improbable."""
