@@ -40,14 +40,17 @@ from quality_audio import PHRASES
 from stage_tasks import embedded, rows_of, sound_task, store_of
 from video_moments import THINGS
 
-LEAST = 8
+LEAST = 5
 """Right answers that a need has at least."""
 
 LOOKS = 20
 """Hits that somebody looks at before giving feedback."""
 
+SHOWN = 60
+"""Hits of a search: more than are judged and looked at together."""
+
 WAYS = {"like 1": (1, 0), "like 2": (2, 0), "like 3": (3, 0), "unlike 1": (0, 1),
-        "like 3, unlike 1": (3, 1)}  # fmt: skip
+        "like 1, unlike 1": (1, 1)}  # fmt: skip
 
 Numbers = NDArray[np.float64]
 
@@ -77,15 +80,8 @@ class Place:
     modality: Modality
 
     def order(self, query: Query | Composition) -> list[int]:
-        """Rows of all hits, best first."""
-        options = SearchOptions(limit=len(self.uris), modalities=[self.modality], show_all=True)
-        options = replace(
-            options,
-            retriever=replace(
-                options.retriever,
-                signals=replace(options.retriever.signals, candidates=len(self.uris)),
-            ),
-        )
+        """Rows of the first hits, best first."""
+        options = SearchOptions(limit=SHOWN, modalities=[self.modality], show_all=True)
         found = search(
             query, encoder=self.encoder, store=self.store, options=options, defaults=defaults()
         )
@@ -189,7 +185,7 @@ def photo_needs(
     }
     texts = {name: place.text(name) for name in THINGS}
     names = list(THINGS)
-    vague, full, unwanted, either = [], [], [], []
+    vague, full, unwanted, calm, either = [], [], [], [], []
     for first, second in permutations(names, 2):
         both = shows[first] & shows[second]
         group = names.index(first)
@@ -209,10 +205,21 @@ def photo_needs(
                     "difference of the vectors": _difference(texts[first], texts[second]),
                 }
                 unwanted.append((ways, only, group))
+        if not both.sum() and shows[first].sum() >= LEAST:
+            ways = {
+                "the wanted term alone": texts[first],
+                "minus the unwanted one": of((texts[first], 1.0), (texts[second], -1.0)),
+                "difference of the vectors": _difference(texts[first], texts[second]),
+            }
+            calm.append((ways, shows[first].astype(np.float64), group))
         if first < second and not both.sum():
             gains = (shows[first] | shows[second]).astype(np.float64)
             either.append((_any(place, texts[first], texts[second]), gains, group))
-    return {"vague": vague, "full": full}, {"unwanted": unwanted, "any": either}
+    return {"vague": vague, "full": full}, {
+        "unwanted": unwanted,
+        "unwanted, which none of the wanted show": calm,
+        "any": either,
+    }
 
 
 def _any(place: Place, first: Query, second: Query) -> dict[str, Query | Composition]:

@@ -18,7 +18,6 @@ from polyseek.api.composing import read_file
 from polyseek.api.opening import manifest_of
 from polyseek.core.adapting import Adapter, Adapters, Direction, Use
 from polyseek.core.hits import Query
-from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,
@@ -34,7 +33,7 @@ from polyseek.encode.mini_defaults import defaults
 from polyseek.ingest.decoders.image import flatten
 from polyseek.learn.adapters.ladder import Task as FittingTask
 from polyseek.learn.adapters.pairs import Linked, Side
-from polyseek.learn.adapters.trial import calibrate, climb
+from polyseek.learn.adapters.trial import climb
 from polyseek.learn.hub import hub_bias
 from polyseek.search.embed import embed
 from polyseek.store.lance import LanceStore
@@ -219,8 +218,8 @@ def phrase_task(encoder: MiniEncoder, folder: Path) -> Task:
     )  # fmt: skip
 
 
-def adapted(encoder: MiniEncoder, folder: Path, cache: Path | None) -> tuple[Adapters, Tuning]:
-    """An adapter fitted on the captions of the first photographs, and its calibration."""
+def adapted(encoder: MiniEncoder, folder: Path, cache: Path | None) -> Adapters:
+    """An adapter fitted on the captions of the first photographs."""
     found = embedded(encoder, folder, cache, count=ADAPT_PHOTOS)
     words = [str(text) for text in found["texts"]]
     first: dict[str, int] = {}
@@ -245,16 +244,10 @@ def adapted(encoder: MiniEncoder, folder: Path, cache: Path | None) -> tuple[Ada
     fitted = verdict.after.fitted
     if fitted is None or not verdict.better:
         raise SystemExit(f"no adapter is better on held-out pairs: {verdict.to_dict()}")
-    calibration = calibrate(FittingTask(pairs=pairs, distractors=none), verdict.after, defaults())
-    if calibration is None:
-        raise SystemExit("the pairs are too few for a calibration")
-    direction = Direction(
-        map=fitted.map, strength=fitted.strength, rung=verdict.after.rung, calibration=calibration
-    )
+    direction = Direction(map=fitted.map, strength=fitted.strength, rung=verdict.after.rung)
     info = encoder.info
     adapter = Adapter(
         name="benchmark", encoder=f"{info.name}@{info.revision}", directions={pair: direction}
     )
     use = Use(adapter=adapter.name, strength=fitted.strength)
-    tuning = Tuning(calibrations={pair: calibration}, adapted={pair: use.key})
-    return Adapters(uses={pair: use}, by_name={adapter.name: adapter}), tuning
+    return Adapters(uses={pair: use}, by_name={adapter.name: adapter})

@@ -39,6 +39,7 @@ from polyseek.core.types import (
 from polyseek.encode.mini import MiniEncoder, load
 from polyseek.encode.mini_defaults import defaults
 from polyseek.ingest.hit_signal import signal_of
+from polyseek.learn.tune import tune
 from polyseek.search.pipeline import search
 from polyseek.search.rerankers import patches
 from polyseek.store.lance import LanceStore
@@ -223,8 +224,9 @@ def main() -> None:
         run("text -> audio", asked, (sounds, names), {**controls, **by_parts})
         if not given.only or ADAPTED in given.only:
             cache = given.cache and given.cache / "adapt.npz"
-            adapters, tuning = adapted(encoder, given.adapt, cache)
-            store.save_tuning(tuning)
+            adapters = adapted(encoder, given.adapt, cache)
+            with store.writing():  # as `polyseek adapt` does
+                tune(store, bank=defaults().bank, texts=(), defaults=defaults(), adapters=adapters)
             task = tasks["text -> image"]
             run(ADAPTED, task, (store, uris), {**controls, **by_parts}, adapters)
 

@@ -11,8 +11,9 @@ from PIL import Image
 import polyseek
 from polyseek.api import opening
 from polyseek.api.evaluations import KEPT
-from polyseek.core import errors
+from polyseek.core import errors, plugins
 from polyseek.evaluate.compare import compare
+from polyseek.evaluate.runs import run_of
 from polyseek.testing import FakeEncoder
 
 pytestmark = pytest.mark.slow
@@ -150,6 +151,49 @@ def test_the_same_run_twice_is_the_same(collection):
     assert compare(first, second).passed
     assert json.loads(json.dumps(first.to_dict()))["directions"][0]["questions"] == 6
     assert {o.slices["year"] for o in first["text -> image"].outcomes} == set("012345")
+
+
+def test_the_stages_of_a_retriever_are_measured(collection, tmp_path, monkeypatch):
+    class Last:
+        """The worst first."""
+
+        def scores(self, question, candidates):
+            return range(len(candidates))
+
+    monkeypatch.setattr(
+        "polyseek.core.plugins.load",
+        lambda role, name, load=plugins.load: (
+            (lambda setup: Last()) if name == "last" else load(role, name)
+        ),
+    )
+    stages = tmp_path / "last.toml"
+    stages.write_text('[rerank]\nby = ["last"]\n')
+    before, after = collection.evaluate(), collection.evaluate(retriever=stages)
+    assert (before.retriever, after.retriever) == ("default", str(stages))
+    assert before["text -> image"].figures()["R@1"].value == 1
+    assert after["text -> image"].figures()["R@1"].value < 0.5
+    assert run_of(json.loads(json.dumps(after.to_dict()))).retriever == str(stages)
+    stages.write_text('[rerank]\nby = ["nobody"]\n')
+    with pytest.raises(errors.UnknownPluginError, match="nobody"):
+        collection.evaluate(retriever=stages)
+
+
+def test_a_saved_default_is_what_is_measured(changing, tmp_path):
+    (tmp_path / "mine.toml").write_text("[limits]\nhits = 3\n")
+    changing.retrievers.save(tmp_path / "mine.toml", "default")
+    assert changing.evaluate().retriever == "default"
+    changing.retrievers.save(tmp_path / "mine.toml")
+    assert changing.evaluate(retriever="mine").retriever == "mine"
+
+
+def test_what_a_reranker_said_of_itself_is_told(collection, tmp_path):
+    stages = tmp_path / "dead.toml"
+    stages.write_text(
+        '[rerank]\nby = ["http"]\nbudget_ms = 20000\n[rerank.http]\nurl = "http://127.0.0.1:9/"\n'
+    )
+    run = collection.evaluate(retriever=stages)
+    [note] = [note for note in run.notes if "fell short" in note]
+    assert "reranker 'http' could not read any of the" in note  # pictures have no words to send
 
 
 def test_a_limit(collection):

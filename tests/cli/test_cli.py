@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -196,6 +197,26 @@ def test_grid_is_self_contained(cli, indexed, tmp_path):
     code, _, err = cli("search", "red", "--grid", tmp_path / "no" / "sheet.html")
     assert code == 10
     assert "cannot be written" in err
+
+
+def test_an_explained_grid_shows_where_in_pictures(cli, indexed, tmp_path, monkeypatch):
+    class Parts(FakeEncoder):
+        def patches(self, picture):
+            return np.eye(4, dtype=np.float32)
+
+        def words(self, text):
+            return np.eye(1, 4, dtype=np.float32), np.ones(1, np.float32)
+
+    sheet = tmp_path / "sheet.html"
+    cli("search", "red", "--grid", sheet, "--explain")
+    assert 'class="where"' not in sheet.read_text()  # this encoder does not know
+    monkeypatch.setattr(opening, "load_encoder", lambda name, settings: Parts())
+    cli("search", "red", "--grid", sheet)
+    assert 'class="where"' not in sheet.read_text()  # nobody asked
+    cli("search", "red", "--grid", sheet, "--explain")
+    page = sheet.read_text()
+    assert page.count('class="where"') == 3
+    assert page.count("<rect") == 3 * 4
 
 
 @pytest.mark.slow

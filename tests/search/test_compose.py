@@ -151,6 +151,21 @@ def test_a_filter_holds_for_every_term(store, encoder):
     assert names(ask(query, store, encoder, filter="name = 'sea'")) == ["sea"]
 
 
+def test_an_unwanted_term_counts_against_what_stands_out():
+    query = terms((words("a"), 1), (words("b"), -1))
+    evidence = np.array([[2.0, 1.0, 0.0], [-9.0, -9.0, -3.0]])  # all far from a match
+    mean, deviation = -7.0, 8**0.5
+    found = pooled(query, evidence, np.array([0.0, 1.0]))
+    assert found.tolist() == [2.0, 1.0, pytest.approx(-(-3 - mean - 0.5 * deviation))]
+
+
+def test_an_unwanted_term_that_tells_candidates_apart_by_nothing_changes_nothing():
+    query = terms((words("a"), 1), (words("b"), -1))
+    alike = np.array([[2.0, 1.0, 0.0], [-9.0, -9.0, -9.0]])
+    assert pooled(query, alike, np.array([0.0, 1.0])).tolist() == [2.0, 1.0, 0.0]
+    assert pooled(query, alike[:, :1], np.array([0.0, 1.0])).tolist() == [2.0]
+
+
 def test_an_unwanted_term_below_its_threshold_changes_nothing():
     query = terms((words("a"), 1), (words("b"), -1))
     evidence = np.array([[2.0, 1.0, 0.0], [0.9, 1.0, 3.0]])

@@ -11,7 +11,7 @@ from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, QueryError
 from polyseek.core.hits import Composition, Hit, Query, Term
 from polyseek.core.reranking import Candidate, RerankSetup
-from polyseek.core.types import Embeddings, Modality, Sound, Span, SpanUnit, Tower
+from polyseek.core.types import Embeddings, Modality, Sound, Span, SpanUnit
 from polyseek.search.rerankers import patches
 from polyseek.testing import FakeEncoder
 from polyseek.testing.fake_encoder import COLOURS
@@ -27,6 +27,7 @@ class ColourParts(FakeEncoder):
 
     def patches(self, picture):
         self.seen += 1
+        picture = self.info.towers[Modality.IMAGE].prepare(picture)
         quarters = [picture[y : y + 4, x : x + 4] for y in (0, 4) for x in (0, 4)]
         means = np.array([quarter.reshape(-1, 3).mean(axis=0) for quarter in quarters])
         distances = np.linalg.norm(np.array(list(COLOURS.values())) - means[:, None], axis=2)
@@ -39,11 +40,6 @@ class ColourParts(FakeEncoder):
 
 class SoundParts(ColourParts):
     """Moments of a sound too, one for each sample, which says how much it is what is asked for."""
-
-    def __init__(self):
-        super().__init__()
-        tower = Tower(dim=self.info.dim, prepare=lambda sound: sound)
-        self.info = replace(self.info, towers={**self.info.towers, Modality.AUDIO: tower})
 
     def sound_patches(self, sound):
         self.seen += 1

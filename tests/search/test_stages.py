@@ -31,7 +31,7 @@ from polyseek.core.types import (
     Span,
     SpanUnit,
 )
-from polyseek.search.feedback import with_feedback
+from polyseek.search.feedback import UNLIKE_WEIGHT, with_feedback
 from polyseek.search.listing import Listing
 from polyseek.search.moments import pool_moments
 from polyseek.search.pipeline import search
@@ -120,7 +120,7 @@ def test_a_composed_query_keeps_its_terms(colours):
     composed = Composition(terms=[Term(query=words("a")), Term(query=words("b"))], any=True)
     found = with_feedback(composed, colours, unlike=[id_of("car")])
     assert found.any
-    assert [term.weight for term in found.terms] == [1, 1, -1]
+    assert [term.weight for term in found.terms] == [1, 1, -UNLIKE_WEIGHT]
 
 
 @pytest.mark.parametrize(

@@ -332,11 +332,11 @@ class Collection(Learning):
             more: ``group`` is what one hit is: an ``"asset"``, or every ``"segment"`` by itself.
                 ``collapse`` lists near-duplicates with the better hit, ``diverse`` (0 to 0.9)
                 prefers hits that differ from those above, ``moments`` is the number of further
-                places shown in an asset (3), ``explain`` says why each hit was found, ``partial``
-                is called with the results so far whenever another modality was searched,
-                ``strength`` is that of the adapters, 0 (off) to 1; at any but the one that the
-                collection is tuned to, what is adapted has no probabilities; ``glossary`` is a
-                file (see `keep_glossary`) for this search.
+                places shown in an asset (3), ``explain`` says why each hit was found, and with
+                ``where`` where in pictures, ``partial`` is called with the results so far whenever
+                another modality was searched, ``strength`` is that of the adapters, 0 (off) to 1;
+                at any but the one that the collection is tuned to, what is adapted has no
+                probabilities; ``glossary`` is a file (see `keep_glossary`) for this search.
 
         Returns:
             Hits, best first, with their `probability` of relevance; `score` is the plain cosine.

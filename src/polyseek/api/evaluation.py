@@ -9,6 +9,7 @@ from time import perf_counter
 
 from polyseek.api.examiner import Examiner
 from polyseek.api.pairs import Labelled, labelled
+from polyseek.api.searching import Road
 from polyseek.core.adapting import Adapters
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import twins
@@ -43,6 +44,7 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
     slice_by: str | None = None,
     limit: int = LIMIT,
     mode: SearchMode | None = None,
+    road: Road | None = None,
     progress: ProgressCallback | None = None,
 ) -> Run:
     """Ask labelled queries in every direction they allow; see `Collection.evaluate`."""
@@ -66,7 +68,8 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
         directions = planner.of_mined(given.mined)
     examiner = Examiner(
         store=store, inventory=inventory, encoder=encoder, defaults=defaults,
-        queries=given.queries, adapters=adapters, sparse=sparse, progress=progress,
+        queries=given.queries, adapters=adapters, sparse=sparse, road=road or Road(),
+        progress=progress,
     )  # fmt: skip
     examiner.spent["read"] = perf_counter() - started
     mode, notes = _mode(given, directions, inventory, mode)
@@ -75,7 +78,14 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
         location=location,
         encoder=f"{encoder.info.name}@{encoder.info.revision}",
         directions=found,
-        notes=[*given.notes, *notes, *_seen(given, tuned), *_advice(given, found)],
+        retriever=examiner.road.retriever.name,
+        notes=[
+            *given.notes,
+            *notes,
+            *_seen(given, tuned),
+            *_advice(given, found),
+            *examiner.notes(),
+        ],
         elapsed_s=examiner.spent,
     )
 

@@ -11,6 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
+from polyseek.api.searching import Road
 from polyseek.core import plugins
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
@@ -51,9 +52,11 @@ class Examiner:
         queries: Queries by the id of their question; items ask by their stored embeddings.
         adapters: That move the queries; None for none.
         sparse: The collection's sparse encoder; None for none.
+        road: The stages.
         progress: Called with every step.
         spent: Seconds by what they were spent on.
         embedded: What the encoder has made so far, by the text that it read, or the file.
+        said: What rerankers said of themselves, one text per search.
     """
 
     store: StoreReader
@@ -63,9 +66,11 @@ class Examiner:
     queries: Mapping[str, Query]
     adapters: Adapters | None = None
     sparse: SparseEncoder | None = None
+    road: Road = field(default_factory=Road)
     progress: ProgressCallback | None = None
     spent: dict[str, float] = field(default_factory=dict)
     embedded: dict[str, Embeddings] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
 
     def run(self, direction: Direction, mode: SearchMode) -> Measured:
         """Search for every question and score what is found."""
@@ -103,18 +108,26 @@ class Examiner:
             modalities=() if target is None else (target,),
             show_all=True,
             mode=mode,
+            retriever=self.road.retriever,
         )
         try:
             found = search(
                 query, encoder=self.encoder, store=store, options=options,
                 defaults=self.defaults, adapters=self.adapters, sparse=self.sparse,
-                embeddings=[known],
+                embeddings=[known], rerankers=self.road.rerankers,
             )  # fmt: skip
         except QueryError:
             if mode is not SearchMode.TEXT:
                 raise
             return (), False  # a query without words finds nothing by words
+        self.said.extend(found.notes[:1])
         return found.hits, not found.no_match
+
+    def notes(self) -> list[str]:
+        """What rerankers said of themselves, for people."""
+        if not self.said:
+            return []
+        return [f"in {len(self.said):,} searches a stage fell short, first: {self.said[0]}"]
 
     def _vectors(
         self, direction: Direction, asked: Sequence[Query], mode: SearchMode

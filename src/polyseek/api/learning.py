@@ -19,6 +19,7 @@ from polyseek.core.artifacts import reporting
 from polyseek.core.errors import ConfigError
 from polyseek.core.protocols import SparseEncoder, Store
 from polyseek.core.reports import ProgressCallback
+from polyseek.core.retriever import Retriever
 from polyseek.core.tuning import Defaults, Tuning
 from polyseek.core.types import Modality
 from polyseek.evaluate.diagnosis import Diagnosis
@@ -194,6 +195,7 @@ class Learning:
         slice_by: str | None = None,
         limit: int = 1_000,
         mode: str | None = None,
+        retriever: str | Path | Retriever | None = None,
         progress: ProgressCallback | None = None,
     ) -> Run:
         """Measure how well the collection answers queries whose answers are known.
@@ -206,10 +208,12 @@ class Learning:
             limit: Questions per direction; 0 for all.
             mode: As for `search`; by default ``"hybrid"``, but ``"dense"`` where the queries stand
                 in what answers them.
+            retriever: As for `search`; by default the collection's.
             progress: Called with every step.
 
         Raises:
-            ConfigError: The pairs cannot be read, or nothing in the collection answers them.
+            ConfigError: The pairs cannot be read, nothing in the collection answers them, or there
+                is no such retriever.
         """
         from polyseek.api.evaluation import evaluate
 
@@ -226,6 +230,7 @@ class Learning:
                 slice_by=slice_by,
                 limit=limit,
                 mode=None if mode is None else mode_of(mode),
+                road=self._searcher.road(retriever),
                 progress=progress,
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,38 @@ from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import GLOSSARY, Glossary, read_glossary
 from polyseek.core.hits import Hit
-from polyseek.core.protocols import Encoder, Reranker, SparseEncoder, StoreReader
+from polyseek.core.protocols import (
+    Encoder,
+    Locator,
+    PatchEncoder,
+    Reranker,
+    SparseEncoder,
+    StoreReader,
+)
 from polyseek.core.reranking import Candidate, RerankSetup
-from polyseek.core.retriever import Rerank, Retriever
+from polyseek.core.retriever import Rerank, RerankOptions, Retriever
 from polyseek.core.tuning import Defaults
 from polyseek.core.types import Signal
 from polyseek.search.results import Preview, Results
 
 _KNOWN = frozenset(
     "limit modalities filter min_probability show_all mode group explain collapse diverse "
-    "moments".split()
+    "moments where".split()
 )
 
 
+PATCHES = "patches"
+"""The built-in reranker that knows where in a picture something is."""
+
 _ALL_THE_TIME_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Road:
+    """The stages of a search, and the rerankers they name."""
+
+    retriever: Retriever = field(default_factory=Retriever)
+    rerankers: Mapping[str, Reranker] = field(default_factory=dict)
 
 
 class Searcher:
@@ -92,12 +110,18 @@ class Searcher:
             options=options,
             defaults=self._defaults,
             rerankers=self._loaded(options.retriever),
+            locator=self._locator() if given.get("where") else None,
             adapters=self._adapters(strength),
             glossary=self._glossary(glossary),
             sparse=self._sparse,
             preview=self._preview,
             partial=partial,
         )
+
+    def road(self, named: str | Path | Retriever | None) -> Road:
+        """The stages that a caller means, with their rerankers, as `search` would use them."""
+        chosen = retrievers.resolve(named, self._store.notes)
+        return Road(chosen, self._loaded(chosen))
 
     def candidates(self, query: str | Path) -> Sequence[Candidate]:
         """What a reranker sees of a query: the best assets, in order, however improbable."""
@@ -156,22 +180,29 @@ class Searcher:
 
     def _loaded(self, chosen: Retriever) -> dict[str, Reranker]:
         """The rerankers a retriever names, each loaded once as long as nothing about it changes."""
-        found = {}
-        for name in chosen.rerank.by:
-            options = chosen.rerank.options.get(name, {})
-            notes = self._store.notes
-            made_of = json.dumps([options, dict(notes)], sort_keys=True)
-            known = self._rerankers.get(name)
-            if known is None or known[0] != made_of:
-                load = plugins.load("reranker", name)
-                setup = RerankSetup(
-                    settings=self._settings, options=options, notes=notes, encoder=self._encoder,
-                    signal_of=_signal_of,
-                )  # fmt: skip
-                known = made_of, load(setup)
-                self._rerankers[name] = known
-            found[name] = known[1]
-        return found
+        options = chosen.rerank.options
+        return {name: self._reranker(name, options.get(name, {})) for name in chosen.rerank.by}
+
+    def _locator(self) -> Locator | None:
+        """The reranker that knows where in pictures things are, if the encoder does."""
+        if not isinstance(self._encoder, PatchEncoder):
+            return None
+        found = self._reranker(PATCHES, {})
+        return found if isinstance(found, Locator) else None
+
+    def _reranker(self, name: str, options: RerankOptions) -> Reranker:
+        notes = self._store.notes
+        made_of = json.dumps([options, dict(notes)], sort_keys=True)
+        known = self._rerankers.get(name)
+        if known is None or known[0] != made_of:
+            load = plugins.load("reranker", name)
+            setup = RerankSetup(
+                settings=self._settings, options=options, notes=notes, encoder=self._encoder,
+                signal_of=_signal_of,
+            )  # fmt: skip
+            known = made_of, load(setup)
+            self._rerankers[name] = known
+        return known[1]
 
 
 def _signal_of(hit: Hit) -> Signal | None:

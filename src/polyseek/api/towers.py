@@ -8,7 +8,7 @@ from dataclasses import replace
 from polyseek.core.adapting import Adapters
 from polyseek.core.errors import ConfigError
 from polyseek.core.joined import JoinedTower
-from polyseek.core.protocols import Encoder, PatchEncoder, Store
+from polyseek.core.protocols import Encoder, PatchEncoder, SoundPatchEncoder, Store
 from polyseek.core.types import (
     Embeddings,
     EncoderInfo,
@@ -17,6 +17,7 @@ from polyseek.core.types import (
     Prepared,
     Role,
     SegmentBatch,
+    Signal,
 )
 from polyseek.encode.joint import with_towers
 
@@ -58,7 +59,7 @@ class CollectionPatchEncoder(CollectionEncoder):
 
     plain: PatchEncoder
 
-    def patches(self, picture: Prepared) -> Floats:
+    def patches(self, picture: Signal) -> Floats:
         """See `polyseek.core.protocols.PatchEncoder`."""
         return self.plain.patches(picture)
 
@@ -67,9 +68,21 @@ class CollectionPatchEncoder(CollectionEncoder):
         return self.plain.words(text)
 
 
+class CollectionSoundPatchEncoder(CollectionPatchEncoder):
+    """The same for one that hears the moments of a sound, too."""
+
+    def sound_patches(self, sound: Signal) -> Floats:
+        """See `polyseek.core.protocols.SoundPatchEncoder`."""
+        assert isinstance(self.plain, SoundPatchEncoder)  # noqa: S101 - `collection_encoder` looked
+        return self.plain.sound_patches(sound)
+
+
 def collection_encoder(encoder: Encoder, adapters: Callable[[], Adapters]) -> CollectionEncoder:
     """See `CollectionEncoder`."""
-    made = CollectionPatchEncoder if isinstance(encoder, PatchEncoder) else CollectionEncoder
+    made = CollectionEncoder
+    if isinstance(encoder, PatchEncoder):
+        hears = isinstance(encoder, SoundPatchEncoder)
+        made = CollectionSoundPatchEncoder if hears else CollectionPatchEncoder
     return made(encoder, adapters)
 
 

@@ -50,6 +50,13 @@ def evaluate(
             help="What is compared (default: hybrid; dense where queries stand in the answers).",
         ),
     ] = None,
+    retriever: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="The stages of the searches; --compare shows what they win over another run.",
+        ),
+    ] = None,
     gate: Annotated[
         Path | None,
         typer.Option(metavar="RUN.json", help="Exit with 5 when a figure dropped significantly."),
@@ -84,6 +91,7 @@ def evaluate(
             slice_by=slice_by,
             limit=limit,
             mode=mode,
+            retriever=retriever,
             progress=progress,
         )
     compared = difference(base, run) if base else None
@@ -125,7 +133,8 @@ def _write(path: Path, run: Any, compared: Any) -> None:
 def _show(run: Any) -> None:
     console = Console(highlight=False)
     spent = sum(run.elapsed_s.values())
-    console.print(Text(f"{run.location}  (encoder {run.encoder}, {spent:.1f} s)"))
+    stages = "" if run.retriever == "default" else f"retriever {run.retriever}, "
+    console.print(Text(f"{run.location}  (encoder {run.encoder}, {stages}{spent:.1f} s)"))
     console.print(_figures(run))
     for one in run.directions:
         _show_slices(console, one)

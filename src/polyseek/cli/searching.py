@@ -131,6 +131,7 @@ def search(
             diverse=diverse,
             moments=moments,
             explain=explain,
+            where=explain and grid is not None,
             strength=strength,
             glossary=glossary,
         )

@@ -35,6 +35,7 @@ from polyseek.core.types import (
     Role,
     Segment,
     SegmentBatch,
+    Signal,
     Sound,
     Space,
     Utterance,
@@ -255,7 +256,7 @@ class PatchEncoder(Encoder, Protocol):
     Both are compared by cosine.
     """
 
-    def patches(self, picture: Prepared) -> Floats:
+    def patches(self, picture: Signal) -> Floats:
         """``(side * side, dim)`` unit-length embeddings of parts of a picture, row by row."""
         ...
 
@@ -268,7 +269,7 @@ class PatchEncoder(Encoder, Protocol):
 class SoundPatchEncoder(Encoder, Protocol):
     """An encoder that also embeds the moments of a sound one by one."""
 
-    def sound_patches(self, sound: Prepared) -> Floats:
+    def sound_patches(self, sound: Signal) -> Floats:
         """``(n, dim)`` unit-length embeddings of a sound's parts, in order, in the shared space."""
         ...
 

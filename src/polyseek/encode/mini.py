@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from polyseek.core.artifacts import ensure
 from polyseek.core.config import Settings
-from polyseek.core.types import Embeddings, EncoderInfo, Floats, Modality, Prepared, Role, Tower
+from polyseek.core.types import (
+    Embeddings,
+    EncoderInfo,
+    Floats,
+    Modality,
+    Prepared,
+    Role,
+    Signal,
+    Tower,
+)
 from polyseek.encode import catalogue, heads
 from polyseek.encode.patches import ClipPatchTower
 from polyseek.encode.pictures import ShotPrepare
@@ -105,17 +114,19 @@ class MiniEncoder:
         own = self._image.encode(arrays) if modality is Modality.IMAGE else self._frames(arrays)
         return Embeddings(shared=self._heads.image(own), tower=own)
 
-    def patches(self, picture: Prepared) -> Floats:
+    def patches(self, picture: Signal) -> Floats:
         """Parts of a picture; see `polyseek.core.protocols.PatchEncoder`."""
-        return self._heads.image(self._parts.encode(cast("NDArray[np.generic]", picture)))
+        pixels = self.info.towers[Modality.IMAGE].prepare(picture)
+        return self._heads.image(self._parts.encode(cast("NDArray[np.generic]", pixels)))
 
     def words(self, text: str) -> tuple[Floats, Floats]:
         """What a text's words look like; see `polyseek.core.protocols.PatchEncoder`."""
         return self._heads.words_in(text)
 
-    def sound_patches(self, sound: Prepared) -> Floats:
+    def sound_patches(self, sound: Signal) -> Floats:
         """Parts of a sound; see `polyseek.core.protocols.SoundPatchEncoder`."""
-        _, scores = self._audio.parts(cast("NDArray[np.generic]", sound))
+        waveform = self.info.towers[Modality.AUDIO].prepare(sound)
+        _, scores = self._audio.parts(cast("NDArray[np.generic]", waveform))
         return self._sound_head(scores)
 
     def _frames(self, batch: Sequence[NDArray[np.generic]]) -> Floats:

@@ -24,6 +24,7 @@ from polyseek.core.types import (
     Modality,
     Prepared,
     Role,
+    Signal,
     Tower,
 )
 from polyseek.encode import catalogue, heads, mini
@@ -118,7 +119,7 @@ class MultilingualEncoder:
         shared[~english] = self._head(second[~english])
         return Embeddings(shared=shared, tower=own_space(first, second, english, role))
 
-    def patches(self, picture: Prepared) -> Floats:
+    def patches(self, picture: Signal) -> Floats:
         """Parts of a picture; see `polyseek.core.protocols.PatchEncoder`."""
         return self._mini.patches(picture)
 
@@ -126,7 +127,7 @@ class MultilingualEncoder:
         """What a text's English words look like; see `polyseek.core.protocols.PatchEncoder`."""
         return self._mini.words(text)
 
-    def sound_patches(self, sound: Prepared) -> Floats:
+    def sound_patches(self, sound: Signal) -> Floats:
         """Parts of a sound; see `polyseek.core.protocols.SoundPatchEncoder`."""
         return self._mini.sound_patches(sound)
 

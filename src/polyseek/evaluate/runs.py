@@ -136,6 +136,7 @@ class Run:
     Attributes:
         location: Of the collection.
         encoder: Name and revision.
+        retriever: Name or file of the stages that searched.
         directions: What was measured.
         notes: What was left out, and what to know when reading the figures.
         elapsed_s: Wall time by what it was spent on.
@@ -144,6 +145,7 @@ class Run:
     location: str
     encoder: str
     directions: Sequence[Measured]
+    retriever: str = "default"
     notes: Sequence[str] = ()
     elapsed_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -164,6 +166,7 @@ class Run:
             "polyseek_run": 1,
             "location": self.location,
             "encoder": self.encoder,
+            "retriever": self.retriever,
             "notes": list(self.notes),
             "elapsed_s": {stage: round(spent, 3) for stage, spent in self.elapsed_s.items()},
             "directions": [direction.to_dict() for direction in self.directions],
@@ -221,6 +224,7 @@ def run_of(read: Mapping[str, Any]) -> Run:
     return Run(
         location=read["location"],
         encoder=read["encoder"],
+        retriever=read.get("retriever", "default"),
         notes=read["notes"],
         elapsed_s=read["elapsed_s"],
         directions=[

@@ -3,7 +3,8 @@
 Cosines of different pairs of modalities have different scales, so every term first becomes the
 logarithm of its odds of relevance. Wanted terms are pooled by their weighted mean (a logarithmic
 opinion pool, so the result is on the scale of a single term) or, for "any of these", by their
-maximum. An unwanted one counts only against what it would itself have found.
+maximum. An unwanted one counts only against candidates that stand out as what it describes: most of
+what is wanted has nothing to do with it, and stays in the order it had.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from polyseek.core.types import Embeddings, Floats, Modality, SegmentBatch, Spac
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.hybrid import add_evidence
 
-STANDARD_THRESHOLD = 1.0
-"""Standard deviations above the mean at which an unwanted term counts, without a calibration."""
+STANDS_OUT = 0.5
+"""Standard deviations above the candidates' mean from which on an unwanted term counts; it counts
+against what it would itself have found in any case."""
 
 _SURE = 1e-9  # probabilities are kept this far from 0 and 1, so that log-odds stay finite
 
@@ -82,7 +84,7 @@ def pool(
         thresholds = log_odds(match_probabilities(query, hits[0].modality, calibrator))
     else:
         evidence = np.stack([standardised(_scores(one)) for one in scored])
-        thresholds = np.full(len(scored), STANDARD_THRESHOLD)
+        thresholds = np.full(len(scored), np.inf)
     total = pooled(query, evidence, thresholds)
     order = sorted(range(len(hits)), key=lambda i: (-total[i], hits[i].id))
     ranked = [_with_evidence(query, scored, found, i) for i in order]
@@ -149,7 +151,7 @@ def pooled(query: Composition, evidence: Numbers, thresholds: Numbers) -> Number
     Args:
         query: Terms and weights.
         evidence: ``(terms, n)`` logarithms of odds, or standardised scores.
-        thresholds: ``(terms,)`` from where on an unwanted term counts, on the same scale.
+        thresholds: ``(terms,)`` from where on each term has found something, on the same scale.
     """
     weights = np.array([term.weight for term in query.terms])
     wanted = weights > 0
@@ -159,7 +161,9 @@ def pooled(query: Composition, evidence: Numbers, thresholds: Numbers) -> Number
     total: Numbers = (
         (evidence[wanted] + handicaps).max(axis=0) if query.any else shares @ evidence[wanted]
     )
-    excess = np.maximum(0, evidence[~wanted] - thresholds[~wanted, None])
+    against = evidence[~wanted]
+    usual = against.mean(axis=1) + STANDS_OUT * against.std(axis=1)
+    excess = np.maximum(0, against - np.minimum(usual, thresholds[~wanted])[:, None])
     total += weights[~wanted] @ excess
     return total
 

@@ -24,8 +24,8 @@ from polyseek.core.types import Embeddings, Modality, Space, by_modality
 LIKE_WEIGHT = 1.0
 """Of all liked segments of one modality together; a text's is 1."""
 
-UNLIKE_WEIGHT = 1.0
-"""Of each unliked segment."""
+UNLIKE_WEIGHT = 0.25
+"""Of each unliked segment: what is wrong about a hit is seldom everything about it."""
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHOWS = (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO, Modality.TEXT)

@@ -48,6 +48,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
     options: SearchOptions,
     defaults: Defaults | None = None,
     rerankers: Mapping[str, Reranker] | None = None,
+    locator: Locator | None = None,
     sparse: SparseEncoder | None = None,
     embeddings: Sequence[Embeddings] | None = None,
     adapters: Adapters | None = None,
@@ -67,6 +68,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         options: Limit, target modalities, filter, least probability and stages.
         defaults: Calibrations that ship with the encoder.
         rerankers: What `options.retriever.rerank.by` names.
+        locator: Says where in pictures something was found; a reranker that can by default.
         sparse: The collection's sparse encoder; None for none.
         embeddings: Of each term, where they are known; otherwise the encoder makes them.
         adapters: That move the queries; None for none.
@@ -138,7 +140,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         locators = [r for r in (rerankers or {}).values() if isinstance(r, Locator)]
         hits = explained(
             hits, asked, rankings, encoder=encoder, store=store, calibrator=calibrator,
-            locator=next(iter(locators), None),
+            locator=locator or next(iter(locators), None),
         )  # fmt: skip
         trace.lap("explain")
     return replace(results, hits=tuple(hits), timings_ms=trace.timings_ms(), notes=tuple(notes))

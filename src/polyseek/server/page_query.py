@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from polyseek.core.errors import InvalidFilterError, QueryError
 from polyseek.core.types import Modality
+from polyseek.search.feedback import UNLIKE_WEIGHT
 from polyseek.server.problems import ProblemError
 from polyseek.server.schemas import AssetTerm, FileTerm, SearchRequest, SearchTerm, TextTerm
 
@@ -90,7 +91,7 @@ class Asked:
         terms: list[SearchTerm] = list(_texts(self.text))
         terms += [FileTerm(file=name) for name in files]
         terms += [_asset(one, 1.0) for one in self.like]
-        terms += [_asset(one, -1.0) for one in self.unlike]
+        terms += [_asset(one, -UNLIKE_WEIGHT) for one in self.unlike]
         try:
             return SearchRequest(
                 terms=terms,

@@ -143,11 +143,10 @@ class PatchReranker:
         signal = self._signal_of(hit)
         if signal is None:
             return None
-        prepared = self._encoder.info.towers[hit.modality].prepare(signal)
         if hit.modality is Modality.IMAGE:
-            parts = self._encoder.patches(prepared)
+            parts = self._encoder.patches(signal)
         elif isinstance(self._encoder, SoundPatchEncoder):
-            parts = self._encoder.sound_patches(prepared)
+            parts = self._encoder.sound_patches(signal)
         else:
             return None
         scale = np.abs(parts).max(axis=1, keepdims=True) / 127
