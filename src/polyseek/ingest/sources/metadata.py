@@ -113,7 +113,7 @@ def rows_of(suffix: str, file: BinaryIO) -> Iterator[dict[str, Any]]:
     elif suffix in (".parquet", ".pq"):
         from pyarrow import parquet
 
-        for batch in parquet.ParquetFile(file).iter_batches(BLOCK_ROWS):
+        for batch in parquet.ParquetFile(file, pre_buffer=False).iter_batches(BLOCK_ROWS):
             yield from batch.to_pylist()
     else:
         raise ValueError("expected a .csv, .tsv, .jsonl or .parquet file")
