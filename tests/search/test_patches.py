@@ -11,7 +11,7 @@ from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, QueryError
 from polyseek.core.hits import Composition, Hit, Query, Term
 from polyseek.core.reranking import Candidate, RerankSetup
-from polyseek.core.types import Embeddings, Modality, Sound, Span, SpanUnit
+from polyseek.core.types import Embeddings, Modality, Role, Sound, Span, SpanUnit
 from polyseek.search.rerankers import patches
 from polyseek.testing import FakeEncoder
 from polyseek.testing.fake_encoder import COLOURS
@@ -138,6 +138,41 @@ class TestSounds:
 def test_without_parts_of_sounds_a_sound_keeps_its_evidence(reranker, tmp_path):
     sound = played(tmp_path / "one", 0.9)
     assert list(reranker.scores(question("red"), [sound])) == pytest.approx([0], abs=1e-9)
+
+
+class TestPassages:
+    @staticmethod
+    def written(encoder, text, probability=0.5):
+        hit = Hit(id=text, uri=f"mem:/{text}", modality=Modality.TEXT, score=0.5, text=text)
+        rows = encoder.encode(Modality.TEXT, [text], role=Role.DOCUMENT)
+        return Candidate(
+            hit=hit, probability=probability, shared=rows.shared[0], tower=rows.tower[0]
+        )
+
+    @staticmethod
+    def asked(encoder, text):
+        rows = encoder.encode(Modality.TEXT, [text], role=Role.QUERY)
+        return replace(question(text), embeddings=[rows])
+
+    def test_one_right_sentence_is_enough(self, reranker, encoder):
+        mixed = "Two dogs sleep. A red car. Grass grows on the roof of the house."
+        other = "Two dogs sleep. Somebody sings. Grass grows on the roof of the house."
+        texts = [self.written(encoder, text) for text in (other, mixed, "A red car.")]
+        found = list(reranker.scores(self.asked(encoder, "A red car."), texts))
+        assert found[1] == pytest.approx(found[2], abs=0.1)
+        assert found[1] > found[0] + 1
+
+    def test_sentences_are_kept_wherever_the_passage_stands(self, reranker, encoder, tmp_path):
+        text = "Two dogs sleep. A red car."
+        one = self.written(encoder, text)
+        copy = replace(one, hit=replace(one.hit, uri="mem:/copy"))
+        list(reranker.scores(self.asked(encoder, "red"), [one, copy]))
+        assert len(list((tmp_path / "home" / "patches").rglob("*.npy"))) == 1
+
+    def test_without_a_tower_of_its_own_a_text_keeps_its_evidence(self, reranker, encoder):
+        bare = replace(self.written(encoder, "A red car."), tower=np.zeros(0, np.float32))
+        found = list(reranker.scores(self.asked(encoder, "red"), [bare]))
+        assert found == pytest.approx([0], abs=1e-9)
 
 
 def test_where_it_is(reranker, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from polyseek.core.types import MetadataValue
@@ -11,6 +12,9 @@ TECHNICAL = frozenset(
     "text_boxes".split()
 )
 """Fields that are no words, or are read as names."""
+
+_ENDS = ".!?\u3002\uff01\uff1f"
+_SENTENCE = re.compile(rf"[^{_ENDS}\n]+[{_ENDS}]*")
 
 
 def well_formed(text: str) -> str:
@@ -31,3 +35,10 @@ def texts_in(metadata: Mapping[str, MetadataValue]) -> Iterator[str]:
             yield value
         elif isinstance(value, list):
             yield from value
+
+
+def several_sentences(text: str) -> list[str]:
+    """The sentences of a text of several; nothing for a single one."""
+    found = [part.strip() for part in _SENTENCE.findall(text)]
+    found = [part for part in found if len(part) > 1]
+    return found if len(found) > 1 else []

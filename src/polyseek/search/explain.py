@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -14,6 +13,7 @@ from polyseek.core.config import Group
 from polyseek.core.hits import Account, Candidates, Composition, Hit, Item
 from polyseek.core.protocols import Encoder, Locator, StoreReader
 from polyseek.core.reranking import Question
+from polyseek.core.texts import several_sentences
 from polyseek.core.tuning import Numbers
 from polyseek.core.types import Modality, Role, Space, SpanUnit
 from polyseek.core.words import words, words_of_name
@@ -25,9 +25,6 @@ from polyseek.search.retrieve import Asked, Ranking
 
 MAX_SENTENCES = 64
 """Per answer: each one costs as much as a query."""
-
-_ENDS = ".!?\u3002\uff01\uff1f"
-_SENTENCE = re.compile(rf"[^{_ENDS}\n]+[{_ENDS}]*")
 
 
 class Trace:
@@ -139,7 +136,7 @@ def _sentences(hits: Sequence[Hit], asked: Asked, encoder: Encoder) -> dict[str,
         (hit.id, sentence)
         for hit in hits
         if hit.modality is Modality.TEXT
-        for sentence in _split(hit.text or "")
+        for sentence in several_sentences(hit.text or "")
     ][:MAX_SENTENCES]
     if not split:
         return {}
@@ -153,13 +150,6 @@ def _sentences(hits: Sequence[Hit], asked: Asked, encoder: Encoder) -> dict[str,
     for (id_, sentence), cosine in zip(split, cosines.tolist(), strict=True):
         best[id_] = max(best.get(id_, (-2.0, "")), (cosine, sentence))
     return {id_: sentence for id_, (_, sentence) in best.items()}
-
-
-def _split(text: str) -> list[str]:
-    """The sentences of a text of several; nothing for a single one."""
-    found = [part.strip() for part in _SENTENCE.findall(text)]
-    found = [part for part in found if len(part) > 1]
-    return found if len(found) > 1 else []
 
 
 def _without_each(
