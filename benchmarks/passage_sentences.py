@@ -41,7 +41,7 @@ from stage_tasks import CAPTIONS, embedded, of_row, rows_of
 
 SENTENCES = (3, 5, 10)
 PASSAGES = 100
-WEIGHTS = (0.0, 5.0, 10.0, 20.0, 40.0)
+WEIGHTS = (0.0, 10.0, 20.0, 40.0)
 DEPTH = 50
 
 

@@ -1,9 +1,9 @@
 """Late interaction: the query looks for the part of a hit that it fits best.
 
 In a picture every word of the query looks for its own part; in a sound the whole query looks for
-one moment, and in a passage for one sentence. Other hits keep the evidence they have. Parts are
-embedded when they are first looked at and kept as int8 in the model cache's folder ``patches``:
-19 KB a picture, 8 KB for 10 s of sound, .4 KB a sentence.
+one moment, and in a passage for a sentence that fits better than all of it. Other hits keep the
+evidence they have. Parts are embedded when they are first looked at and kept as int8 in the model
+cache's folder ``patches``: 19 KB a picture, 8 KB for 10 s of sound, .4 KB a sentence.
 
 Source: late interaction (MaxSim), Khattab, Zaharia: ColBERT, SIGIR 2020.
 """
@@ -116,8 +116,12 @@ class PatchReranker:
         return _best([w * rows.shared.mean(axis=0) for w, rows in _texts(question)])
 
     def _sentence_of(self, question: Question) -> _Fit | None:
-        """The wanted texts' best sentence of a passage."""
-        return _best([w * rows.tower.mean(axis=0) for w, rows in _texts(question)])
+        """How much better the wanted texts' best sentence of a passage fits than all of it.
+
+        A text of one sentence has nothing to add; its evidence is the whole of it already.
+        """
+        best = _best([w * rows.tower.mean(axis=0) for w, rows in _texts(question)])
+        return best and (lambda parts: best(parts[1:]) - best(parts[:1]) if len(parts) > 1 else 0.0)
 
     def _usual(self, candidates: Sequence[Candidate], modality: Modality, fit: _Fit) -> float:
         """The mean fit of the first hits of a modality."""
@@ -126,14 +130,20 @@ class PatchReranker:
         return float(np.mean([fit(parts) for parts in known])) if known else 0.0
 
     def _of(self, one: Candidate) -> Floats | None:
-        """``(parts, dim)`` unit length; None for what is no whole picture or cannot be read."""
+        """``(parts, dim)`` unit length; None for what is no whole picture or cannot be read.
+
+        Of a text, itself and its sentences.
+        """
         if one.hit.modality is not Modality.TEXT:
             return self._looked_at(one.hit)
-        sentences = several_sentences(one.hit.text or "")[:MAX_SENTENCES]
-        if not sentences:  # one sentence, which is embedded already
-            return one.tower[None] if one.tower.size else None
+        if not one.tower.size:
+            return None
+        whole, sentences = one.tower[None], several_sentences(one.hit.text or "")[:MAX_SENTENCES]
+        if not sentences:
+            return whole
         digest = _digest("\n".join(sentences))
-        return self._kept(digest, lambda: self._read(sentences))
+        parts = self._kept(digest, lambda: self._read(sentences))
+        return whole if parts is None else np.concatenate([whole, parts])
 
     def _read(self, sentences: Sequence[str]) -> Floats:
         tower = self._encoder.info.towers[Modality.TEXT]
