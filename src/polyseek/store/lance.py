@@ -392,10 +392,11 @@ class LanceStore(WholeCollection, KeptBeside):
         return layout.tower_dim(table.schema) != tower_dim and not table.count_rows()
 
     def _space_dim(self, modality: Modality, space: Space) -> int:
-        table = self._table_of(modality)
-        own = None if table is None else layout.tower_dim(table.schema)
-        if own is not None and space is Space.TOWER:
-            return own
+        if space is Space.TOWER and modality not in self.manifest.tower_dims:  # perhaps joined
+            table = self._table_of(modality)
+            own = None if table is None else layout.tower_dim(table.schema)
+            if own is not None:
+                return own
         return space_dim(self.manifest, modality, space)
 
     def _widen(self, table: Any, fields: Mapping[str, FieldType]) -> None:

@@ -72,7 +72,7 @@ class Resident:
         self, request: Retrieval, condition: Filter | None, *, terms: Terms
     ) -> Candidates:
         """See `polyseek.core.protocols.StoreReader`; the words are looked up in Lance's index."""
-        if not lance_text.searchable(self._table) or not terms:
+        if layout.WORDS not in self._names or not terms:
             return Candidates(hits=(), tier="empty", rows=0)
         found = lance_text.scored(self._table, terms, request.limit, condition)
         rows, scores = self._rows_of(found["_rowid"].to_numpy()), found["_score"].to_numpy()
