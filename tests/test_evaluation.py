@@ -12,6 +12,7 @@ import polyseek
 from polyseek.api import opening
 from polyseek.api.evaluations import KEPT
 from polyseek.core import errors, plugins
+from polyseek.core.types import Modality
 from polyseek.evaluate.compare import compare
 from polyseek.evaluate.runs import run_of
 from polyseek.testing import FakeEncoder
@@ -236,9 +237,12 @@ def test_tuning_with_labels_and_what_it_was_tuned_with(many):
     assert any("were used to tune this collection" in note for note in run.notes)
     parts = {p.value: p.questions for p in run["text -> image"].slices() if p.name == "tuned with"}
     assert parts["yes"] == len(after.fitted_queries)
+    with opened._store.writing():
+        opened._store.save_tuning(replace(after, looked_once=(Modality.IMAGE,)))
     again = opened._tuner.tune_again(None)
     assert again.fitted_queries == after.fitted_queries
     assert again.words == after.words
+    assert again.looked_once == (Modality.IMAGE,)
 
 
 def test_five_pairs_tune_nothing(many, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from polyseek.api.retrievers import shipped
 from polyseek.core.errors import ConfigError
-from polyseek.core.retriever import Retriever, SearchMode, check_ranges, parse_retriever
+from polyseek.core.retriever import Refine, Retriever, SearchMode, check_ranges, parse_retriever
 
 
 def test_the_shipped_file_says_what_the_code_does_without_one():
@@ -13,6 +13,14 @@ def test_the_shipped_file_says_what_the_code_does_without_one():
 
 def test_an_empty_file_is_the_default():
     assert parse_retriever("", name="mine") == Retriever(name="mine")
+
+
+def test_only_a_section_of_its_own_says_how_to_look_twice():
+    assert Retriever().refine is None
+    assert parse_retriever("[refine]", name="mine").refine == Refine()
+    assert parse_retriever("[refine]\ndepth = 9", name="mine").refine == Refine(depth=9)
+    with pytest.raises(ConfigError, match=r"refine.shared is 2.0"):
+        check_ranges(Retriever(refine=Refine(shared=2.0)))
 
 
 def test_every_section_is_read():

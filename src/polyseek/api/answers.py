@@ -108,4 +108,5 @@ def _step(told: Mapping[str, Any]) -> PlanStep:
         words=told["words"],
         sparse=told["sparse"],
         fusion=told["fusion"],
+        refined=told.get("refined"),
     )

@@ -18,8 +18,10 @@ from polyseek.core.inventory import Inventory
 from polyseek.core.judged import Judged, twins
 from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import Progress, ProgressCallback
+from polyseek.core.retriever import LOOK_ONCE, Refine, Retriever
 from polyseek.core.tuning import Defaults, Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality
+from polyseek.evaluate.outcomes import score
 from polyseek.evaluate.plan import Planner, Question, quoted, some
 from polyseek.learn.labelled import (
     Answers,
@@ -28,6 +30,7 @@ from polyseek.learn.labelled import (
     fit_with_labels,
     in_proportion,
 )
+from polyseek.learn.second_look import Looked, judge
 from polyseek.learn.sparse import choose_sparse
 from polyseek.learn.splits import CHOOSE, FIT, HELD_OUT, Split, components, given_split, split
 from polyseek.learn.tune import QUERIES, SAMPLE
@@ -35,6 +38,8 @@ from polyseek.search.calibrate import Calibrator
 from polyseek.search.embed import embed_all
 from polyseek.search.hybrid import products_of
 from polyseek.search.pipeline import search
+from polyseek.search.refine import MEASURED
+from polyseek.search.results import Results
 
 DEPTH = 300
 """Hits by embeddings and words of which the best are chosen."""
@@ -107,10 +112,20 @@ class LabelledTuner:
         if self.sparse is not None:
             sparse, words, note = choose_sparse(answers, words=words)
             notes.append(note)
+        looked_once = []
+        for kind in sorted(MEASURED):
+            better_once, note = judge(kind, self._looks(kind, asked, inventory))
+            notes += [note] if note else []
+            looked_once += [kind] if better_once else []
         used = [one.judged.query.fingerprint for one in asked if one.part in (FIT, CHOOSE)]
         return self._saved(
             replace(
-                tuned, words=words, sparse=sparse, notes=tuple(notes), fitted_queries=tuple(used)
+                tuned,
+                words=words,
+                sparse=sparse,
+                looked_once=tuple(looked_once),
+                notes=tuple(notes),
+                fitted_queries=tuple(used),
             )
         )
 
@@ -217,17 +232,7 @@ class LabelledTuner:
         self, one: Asked, target: Modality, own: Mapping[Item, float], calibrator: Calibrator
     ) -> Answers | None:
         pair = one.modality, target
-        text = one.judged.query.query
-        found = search(
-            Query(modality=Modality.TEXT, signals=[text], label=text),
-            encoder=self.encoder,
-            store=self.store,
-            options=SearchOptions(limit=DEPTH, modalities=(target,), show_all=True),
-            defaults=self.defaults,
-            adapters=self.adapters,
-            sparse=self.sparse,
-            embeddings=[one.vectors],
-        )
+        found = self._search(one, SearchOptions(limit=DEPTH, modalities=(target,), show_all=True))
         candidates = Candidates(hits=found.hits, tier="", rows=sum(s.rows for s in found.plan))
         vector = one.vectors.compared(pair)[0]
         probabilities = calibrator.probabilities(pair, vector, candidates)
@@ -240,6 +245,42 @@ class LabelledTuner:
             products=products_of(found.hits),
             gains=np.array([own.get(hit.item, 0.0) for hit in found.hits]),
             ideal=np.array(list(own.values())),
+        )
+
+    def _looks(
+        self, kind: Modality, asked: Sequence[Asked], inventory: Inventory
+    ) -> Mapping[int, Sequence[Looked]]:
+        """What queries of a kind find among their own, looking once and looking twice."""
+        found: dict[int, list[Looked]] = {CHOOSE: [], HELD_OUT: []}
+        for done, one in enumerate(asked, 1):
+            own = _answers_in(one, kind, inventory)
+            if one.part not in found or one.modality is not kind or not own:
+                continue
+            self._tell("second look", done, len(asked))
+            question = replace(one.question, answers=own)
+            ndcg = []
+            for refine in (LOOK_ONCE, Refine()):
+                options = SearchOptions(
+                    limit=11,  # one more, for the query that finds itself
+                    modalities=(kind,), show_all=True, retriever=Retriever(refine=refine),
+                )  # fmt: skip
+                hits = self._search(one, options).hits
+                ndcg.append(score(question, hits, (), answered=True).ndcg)
+            found[one.part].append(Looked(once=ndcg[0], twice=ndcg[1], group=question.group))
+        return found
+
+    def _search(self, one: Asked, options: SearchOptions) -> Results:
+        text = one.judged.query.query
+        words = [text] if one.modality is Modality.TEXT else ()
+        return search(
+            Query(modality=one.modality, signals=words, label=text),
+            encoder=self.encoder,
+            store=self.store,
+            options=options,
+            defaults=self.defaults,
+            adapters=self.adapters,
+            sparse=self.sparse,
+            embeddings=[one.vectors],
         )
 
     def _tell(self, stage: str, done: int, total: int) -> None:

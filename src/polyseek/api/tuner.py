@@ -74,6 +74,7 @@ class Tuner:
             calibrations={**after.calibrations, **chosen},
             words=before.words,
             sparse=before.sparse,
+            looked_once=before.looked_once,
             fitted_queries=before.fitted_queries,
         )
         with self._store.writing():

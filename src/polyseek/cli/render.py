@@ -230,7 +230,7 @@ def _explain(console: Console, found: Results) -> None:
             f"recall {recall}, {step.elapsed_ms:.1f} ms; {_scale(step.calibration)}"
             f"{'' if step.words is None else f'; {step.words:,} have words of the query'}"
             f"{'' if step.sparse is None else f'; {step.sparse:,} by sparse vector'}"
-            f"{_fusion(step)}",
+            f"{_fusion(step)}{_LOOKS[step.refined]}",
             style="dim",
         )
     for hit in () if found.browsed else found:
@@ -238,6 +238,9 @@ def _explain(console: Console, found: Results) -> None:
             console.print(Text(line, style="dim"))
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in found.timings_ms.items())
     console.print(Text(f"retriever '{found.retriever}', milliseconds: {times}", style="dim"))
+
+
+_LOOKS = {None: "", True: "; looked at twice", False: "; not looked at twice"}
 
 
 def _fusion(step: PlanStep) -> str:

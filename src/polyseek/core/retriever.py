@@ -59,6 +59,14 @@ class Refine:
     neighbours: int = _number(7, 1, 50)
     depth: int = _number(50, 2, 1000)
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is switched on."""
+        return bool(self.shared or self.reciprocal)
+
+
+LOOK_ONCE = Refine(shared=0.0, reciprocal=0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerank:
@@ -141,11 +149,12 @@ class Retriever:
 
     Attributes:
         name: By which it is saved; a file's path for one that is not.
+        refine: None for the usual one, unless labels have switched it off for a kind.
     """
 
     name: str = "default"
     signals: Signals = Signals()
-    refine: Refine = Refine()
+    refine: Refine | None = None
     rerank: Rerank = Rerank()
     diversify: Diversify = Diversify()
     group: Group = Group()
@@ -172,7 +181,7 @@ def check_ranges(found: Retriever) -> None:
     """
     for key, kind in _SECTIONS.items():
         section = getattr(found, key)
-        for one in fields(kind):
+        for one in fields(kind) if section else ():
             value, bounds = getattr(section, one.name), one.metadata.get("range")
             if bounds and value is not None:
                 _value(value, one.default, bounds, f"{key}.{one.name}")

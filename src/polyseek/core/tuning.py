@@ -178,6 +178,8 @@ class Tuning:
         calibrations: By pair; a pair without one has no probability.
         words: What the words of a query add.
         sparse: What its sparse vector adds; None where only ranks count.
+        looked_once: Kinds whose best are not looked at twice for a query of their own kind, since
+            labels say that it hurts.
         bank: The user's own bank of text queries; empty for the shipped one.
         fitted_assets: Number of assets by modality when it was fitted to the collection.
         adapted: By pair, which use of an adapter it was fitted to; a pair that is not there was
@@ -190,6 +192,7 @@ class Tuning:
     calibrations: Mapping[Pair, Calibration] = field(default_factory=dict)
     words: WordEvidence = WordEvidence()
     sparse: SparseEvidence | None = None
+    looked_once: Sequence[Modality] = ()
     bank: Sequence[str] = ()
     fitted_assets: Mapping[Modality, int] = field(default_factory=dict)
     adapted: Mapping[Pair, str] = field(default_factory=dict)
@@ -210,6 +213,7 @@ class Tuning:
                 },
                 "words": asdict(self.words),
                 "sparse": asdict(self.sparse) if self.sparse else None,
+                "looked_once": list(self.looked_once),
                 "bank": list(self.bank),
                 "fitted_assets": dict(self.fitted_assets),
                 "adapted": {
@@ -237,6 +241,7 @@ class Tuning:
                 },
                 words=WordEvidence(**read.get("words", {})),
                 sparse=SparseEvidence(**read["sparse"]) if read.get("sparse") else None,
+                looked_once=tuple(Modality(name) for name in read.get("looked_once", ())),
                 bank=tuple(read["bank"]),
                 fitted_assets={Modality(name): n for name, n in read["fitted_assets"].items()},
                 adapted={_pair(name): key for name, key in read.get("adapted", {}).items()},

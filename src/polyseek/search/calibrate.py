@@ -8,6 +8,7 @@ import numpy as np
 
 from polyseek.core.adapting import NOTHING, Adapters
 from polyseek.core.hits import Candidates, HubCorrection
+from polyseek.core.retriever import LOOK_ONCE, Refine
 from polyseek.core.tuning import (
     Calibration,
     Defaults,
@@ -18,7 +19,7 @@ from polyseek.core.tuning import (
     WordEvidence,
     cohort_match,
 )
-from polyseek.core.types import Floats
+from polyseek.core.types import Floats, Modality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,10 @@ class Calibrator:
     def sparse(self) -> SparseEvidence | None:
         """How much its sparse vector adds; None where that is not known."""
         return self.tuning.sparse if self.tuning else None
+
+    def refine(self, kind: Modality) -> Refine:
+        """How the best of a kind are looked at twice where the retriever does not say it."""
+        return LOOK_ONCE if self.tuning and kind in self.tuning.looked_once else Refine()
 
     def calibration(self, pair: Pair) -> Calibration | None:
         """The collection's own, else that of a joined modality, else the shipped one, else None.

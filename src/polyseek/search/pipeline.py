@@ -112,10 +112,13 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         found = rank(store, asked, target=target, options=options, calibrator=calibrator)
         rankings.append(found)
     trace.lap("retrieve")
-    refined = [refine(ranking, asked, store, stages.refine) for ranking in rankings]
-    if refined != rankings:
-        trace.note("retrieve", merge(rankings, options))
-        rankings = refined
+    found_first = rankings
+    rankings = [
+        refine(one, asked, store, stages.refine or scale.refine(one.step.modality))
+        for one in rankings
+    ]
+    if any(ranking.step.refined for ranking in rankings):
+        trace.note("retrieve", merge(found_first, options))
         trace.lap("refine")
     listing = pool_moments(merge(rankings, options), count=stages.group.pool)
     trace.note("fuse", listing)

@@ -37,8 +37,11 @@ def refine(ranking: Ranking, asked: Asked, store: StoreReader, options: Refine) 
     """
     top = ranking.hits[: options.depth]
     target, space = ranking.step.modality, ranking.step.space
-    wanted = (options.shared or options.reciprocal) and len(asked.query.terms) == 1
-    if not wanted or len(top) < 2 or space is not Space.TOWER or target not in MEASURED:
+    if len(asked.query.terms) > 1 or space is not Space.TOWER or target not in MEASURED:
+        return ranking
+    if not options.active:
+        return replace(ranking, step=replace(ranking.step, refined=False))
+    if len(top) < 2:
         return ranking
     query = asked.embeddings[0].shared
     vectors = store.vectors(target, [hit.id for hit in top], Space.SHARED)
@@ -51,7 +54,8 @@ def refine(ranking: Ranking, asked: Asked, store: StoreReader, options: Refine) 
         scores += options.reciprocal * (standardised(common) - scores)
     order = np.argsort(-scores, kind="stable").tolist()
     moved = ranking.take([*order, *range(len(top), len(ranking.hits))])
-    return replace(moved, probabilities=ranking.probabilities)
+    step = replace(ranking.step, refined=True)
+    return replace(moved, probabilities=ranking.probabilities, step=step)
 
 
 def products(vectors: Floats) -> Floats:

@@ -34,6 +34,8 @@ class PlanStep:
         sparse: Candidates that share an index with the query's sparse vector; None without one.
         fusion: How these signals became one ranking, ``probability`` or ``rank``; None for words
             alone.
+        refined: Whether the best were looked at twice; None where that is not done at all, as for
+            a query of another kind or of several terms.
     """
 
     modality: Modality
@@ -47,6 +49,7 @@ class PlanStep:
     words: int | None = None
     sparse: int | None = None
     fusion: str | None = None
+    refined: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +222,7 @@ def _step_dict(step: PlanStep) -> dict[str, Any]:
         "words": step.words,
         "sparse": step.sparse,
         "fusion": step.fusion,
+        "refined": step.refined,
         "recall": step.recall,
         "hub_strength": step.hub_strength,
         "calibration": str(step.calibration.origin) if step.calibration else None,
