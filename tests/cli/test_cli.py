@@ -105,6 +105,7 @@ def test_index_says_what_it_did(cli, photos):
     assert json.loads(out)["skipped"] == 4
 
 
+@pytest.mark.slow
 def test_index_without_model_files_leaves_no_empty_collection(cli, photos, monkeypatch, tmp_path):
     monkeypatch.setattr(opening, "load_encoder", names.load)
     monkeypatch.setenv("POLYSEEK_OFFLINE", "1")
@@ -433,6 +434,7 @@ def test_a_least_probability_needs_a_calibration(cli, indexed):
     assert cli("search", "red", "--min-probability", "1.5")[0] == exits.USAGE
 
 
+@pytest.mark.slow
 def test_probabilities_and_their_reasons_are_shown(cli, indexed, monkeypatch):
     tuning = Tuning(
         calibrations={

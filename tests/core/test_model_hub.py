@@ -37,6 +37,7 @@ def pull(settings, name=NAME, **more):
     return hub.pull(hub.listing(name, settings), chosen, looked, settings, **more)
 
 
+@pytest.mark.slow
 def test_pull_takes_what_is_needed_and_records_it(server, settings):
     commit = server.commit(REPO, FILES, licence="mit")
     seen = []

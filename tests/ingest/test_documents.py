@@ -413,6 +413,7 @@ class TestMail:
         assert found == [None, "a.wav"]
         assert reason == "attachment b.wav: only the first recording of a message is read"
 
+    @pytest.mark.slow
     def test_too_many_rows(self):
         message = made_mail()
         message.add_attachment("text\n" + "x\n" * 10_005, subtype="csv", filename="a.csv")

@@ -38,6 +38,7 @@ def chosen(right=(1.0, 1.0), count=150, **more):
 
 
 @pytest.mark.parametrize("scale", [0.1, 7.0, 400.0])
+@pytest.mark.slow
 def test_what_helps_is_weighed_on_whatever_scale_it_comes(scale):
     parts, sparse, words, note = chosen(scale=scale)
     after = np.mean([one.ndcg(words, sparse) for one in parts[HELD_OUT]])
@@ -45,6 +46,7 @@ def test_what_helps_is_weighed_on_whatever_scale_it_comes(scale):
     assert "held-out queries" in note
 
 
+@pytest.mark.slow
 def test_what_says_nothing_gets_no_weight():
     _, sparse, words, _ = chosen(right=(0.0, 0.0))
     assert sparse == SparseEvidence(weight=0.0, share_power=0.0)
@@ -52,6 +54,7 @@ def test_what_says_nothing_gets_no_weight():
     np.testing.assert_array_equal(sparse.added(p, np.array([3.0, np.nan])), p)
 
 
+@pytest.mark.slow
 def test_what_does_not_hold_out_stays_fused_by_rank():
     _, sparse, words, note = chosen(right=(1.0, 0.0))
     assert (sparse, words) == (None, WordEvidence())

@@ -14,6 +14,8 @@ from polyseek.api.collection import Collection
 from polyseek.server.keys import KeyFile, Scope
 from polyseek.testing import FakeEncoder
 
+pytestmark = pytest.mark.slow
+
 ROOT = "/v1/collections/photos/evaluations"
 FRAGMENT = {"HX-Request": "true"}
 

@@ -83,6 +83,7 @@ async def dribble(writer):
         await asyncio.sleep(TIMEOUT_S / 10)
 
 
+@pytest.mark.slow
 def test_a_head_that_dribbles_is_refused():
     async def work(reader, writer):
         began = time.monotonic()
@@ -99,6 +100,7 @@ def test_a_head_that_dribbles_is_refused():
     assert took_s < 10 * TIMEOUT_S
 
 
+@pytest.mark.slow
 def test_a_connection_that_says_nothing_is_closed():
     async def work(reader, writer):
         return await reader.read()
@@ -106,6 +108,7 @@ def test_a_connection_that_says_nothing_is_closed():
     assert talk(work) == b""
 
 
+@pytest.mark.slow
 def test_a_second_head_that_dribbles_is_refused_and_slow_answers_are_not():
     async def work(reader, writer):
         writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")

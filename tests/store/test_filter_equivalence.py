@@ -185,6 +185,7 @@ def chooses_the_same(tmp_path_factory, request):
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(condition=filters, rows=st.lists(rows_of_fields, max_size=6))
+@pytest.mark.slow
 def test_arrow_agrees_with_plain_python(condition, rows):
     assert passing_rows(condition, as_table(rows)).tolist() == expected(condition, rows)
 
