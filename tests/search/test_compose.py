@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from test_search_pipeline import (
+from watched import (
     IMAGE,
     TEXT,
-    WatchedEncoder,
-    WatchedStore,
     add,
     ask,
     colour,
@@ -19,7 +17,6 @@ from polyseek.core.errors import QueryError
 from polyseek.core.hits import MAX_TERMS, Composition, Query, Term
 from polyseek.core.retriever import SearchMode
 from polyseek.core.tuning import Calibration, Origin, Tuning
-from polyseek.core.types import Manifest
 from polyseek.search.compose import pooled
 
 
@@ -28,28 +25,17 @@ def terms(*weighted, any_of=False):
 
 
 @pytest.fixture
-def encoder():
-    return WatchedEncoder()
-
-
-@pytest.fixture
-def store(encoder):
-    info = encoder.info
-    dims = {modality: tower.dim for modality, tower in info.towers.items()}
-    manifest = Manifest(
-        format_version=1, encoder=info.name, revision=info.revision, dim=info.dim, tower_dims=dims
-    )
-    made = WatchedStore.create("memory", manifest)
+def store(store):
     add(
-        made,
+        store,
         TEXT,
         both="red blue",
         red="red red red red blue",
         blue="blue blue blue blue red",
         green="green",
     )
-    add(made, IMAGE, sea=colour("blue"), rose=colour("red"), lawn=colour("green"))
-    return made
+    add(store, IMAGE, sea=colour("blue"), rose=colour("red"), lawn=colour("green"))
+    return store
 
 
 def tune(store, slope=8.0, intercept=-4.0):

@@ -7,11 +7,9 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from test_search_pipeline import (
+from watched import (
     IMAGE,
     TEXT,
-    WatchedEncoder,
-    WatchedStore,
     add,
     colour,
     names,
@@ -22,7 +20,6 @@ from polyseek.core.config import SearchOptions, Settings
 from polyseek.core.errors import ConfigError
 from polyseek.core.reranking import RerankSetup
 from polyseek.core.retriever import Rerank, Retriever
-from polyseek.core.types import Manifest
 from polyseek.search.pipeline import search
 from polyseek.search.rerankers import http
 
@@ -32,20 +29,9 @@ TEXTS = {f"t{i}": f"red {'blue ' * i}".strip() for i in range(6)}
 
 
 @pytest.fixture
-def encoder():
-    return WatchedEncoder()
-
-
-@pytest.fixture
-def store(encoder):
-    info = encoder.info
-    dims = {modality: tower.dim for modality, tower in info.towers.items()}
-    manifest = Manifest(
-        format_version=1, encoder=info.name, revision=info.revision, dim=info.dim, tower_dims=dims
-    )
-    made = WatchedStore.create("memory", manifest)
-    add(made, TEXT, **TEXTS)
-    return made
+def store(store):
+    add(store, TEXT, **TEXTS)
+    return store
 
 
 class Says:

@@ -4,92 +4,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from watched import (
+    IMAGE,
+    TEXT,
+    add,
+    ask,
+    colour,
+    names,
+    picture,
+    record,
+    words,
+)
 
-from polyseek.core.config import SearchOptions
 from polyseek.core.errors import InvalidFilterError, QueryError
 from polyseek.core.filters import parse
 from polyseek.core.hits import Query
 from polyseek.core.reports import Coverage
 from polyseek.core.types import (
-    AssetRecord,
     AssetStatus,
-    Manifest,
     Modality,
     Role,
-    Segment,
-    SegmentBatch,
     Space,
 )
-from polyseek.search.pipeline import search
-from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
-
-TEXT, IMAGE = Modality.TEXT, Modality.IMAGE
-
-
-class WatchedStore(MemoryStore):
-    """Keeps what it was asked for."""
-
-    requests = ()
-
-    def search(self, request):
-        self.requests = (*self.requests, request)
-        return super().search(request)
-
-
-class WatchedEncoder(FakeEncoder):
-    """Keeps the sides it encoded for."""
-
-    roles = ()
-
-    def encode(self, modality, batch, *, role):
-        self.roles = (*self.roles, role)
-        return super().encode(modality, batch, role=role)
-
-
-@pytest.fixture
-def encoder():
-    return WatchedEncoder()
-
-
-@pytest.fixture
-def store(encoder):
-    info = encoder.info
-    dims = {modality: tower.dim for modality, tower in info.towers.items()}
-    manifest = Manifest(
-        format_version=1, encoder=info.name, revision=info.revision, dim=info.dim, tower_dims=dims
-    )
-    return WatchedStore.create("memory", manifest)
-
-
-def record(name, status=AssetStatus.INDEXED, modalities=()):
-    return AssetRecord(
-        uri=f"file:///{name}", status=status, modalities=modalities, etag="1", size_bytes=1
-    )
-
-
-def add(store, modality, **signals):
-    """Index signals by name; a text's name is its uri's last part too."""
-    encoder = FakeEncoder()
-    prepare = encoder.info.towers[modality].prepare
-    segments = [
-        Segment(
-            asset_uri=f"file:///{name}",
-            modality=modality,
-            text=signal if modality is TEXT else None,
-            metadata={"name": name, "length": len(name)},
-        )
-        for name, signal in signals.items()
-    ]
-    batch = [prepare(signal) for signal in signals.values()]
-    embeddings = encoder.encode(modality, batch, role=Role.DOCUMENT)
-    records = [record(name, modalities=(modality,)) for name in signals]
-    store.upsert(records, [SegmentBatch(modality, segments, embeddings)])
-
-
-def colour(name):
-    return Image.new("RGB", (9, 9), name)
 
 
 @pytest.fixture
@@ -98,22 +35,6 @@ def mixed(store):
     add(store, IMAGE, car=colour("red"), sea=colour("blue"), lawn=colour("green"))
     add(store, TEXT, roses="red roses bloom", waves="blue waves roll", receipt="two eggs and milk")
     return store
-
-
-def words(text):
-    return Query(modality=TEXT, signals=[text], label=text)
-
-
-def picture(name):
-    return Query(modality=IMAGE, signals=[colour(name)], label=f"{name}.jpg")
-
-
-def names(results):
-    return [hit.uri.removeprefix("file:///") for hit in results]
-
-
-def ask(query, store, encoder, **options):
-    return search(query, encoder=encoder, store=store, options=SearchOptions(**options))
 
 
 def test_a_text_finds_pictures_and_texts_and_they_take_turns(mixed, encoder):

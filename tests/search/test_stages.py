@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_search_pipeline import (
+from watched import (
     IMAGE,
     TEXT,
     WatchedEncoder,
-    WatchedStore,
     add,
     colour,
     names,
@@ -24,7 +23,6 @@ from polyseek.core.retriever import Diversify, Group, Refine, Retriever
 from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import (
     Embeddings,
-    Manifest,
     Modality,
     Segment,
     SegmentBatch,
@@ -36,21 +34,6 @@ from polyseek.search.listing import Listing
 from polyseek.search.moments import pool_moments
 from polyseek.search.pipeline import search
 from polyseek.search.refine import shared_neighbours
-
-
-@pytest.fixture
-def encoder():
-    return WatchedEncoder()
-
-
-@pytest.fixture
-def store(encoder):
-    info = encoder.info
-    dims = {modality: tower.dim for modality, tower in info.towers.items()}
-    manifest = Manifest(
-        format_version=1, encoder=info.name, revision=info.revision, dim=info.dim, tower_dims=dims
-    )
-    return WatchedStore.create("memory", manifest)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ hf = pytest.importorskip("transformers")
 
 from PIL import Image
 from test_rerank import ask, encoder, names, store  # noqa: F401 - fixtures
-from test_search_pipeline import IMAGE, add, colour
+from watched import IMAGE, add, colour
 
 import tiny_rerankers
 from polyseek.core.config import Settings
