@@ -1,11 +1,12 @@
 """A real S3 server, one per test session, and buckets in it."""
 
 import itertools
+import json
 
 import pytest
 
 from polyseek.core import objects
-from polyseek.testing.s3 import s3_proxy, s3_server
+from polyseek.testing.s3 import PUBLIC, s3_proxy, s3_server
 
 _names = itertools.count()
 
@@ -31,6 +32,22 @@ def proxy(s3_process, monkeypatch, tmp_path):
         _lead_to(s3_process, proxy.endpoint, monkeypatch, tmp_path)
         yield proxy
     objects.bucket_of.cache_clear()
+
+
+@pytest.fixture
+def google(s3, monkeypatch, tmp_path):
+    """Google's client led to the server: what it asks when it lists and reads is S3's XML.
+
+    It can only read: Google's conditional writes are its own. Objects come by `put` to ``s3://``.
+    """
+    account = {"gcs_base_url": s3.endpoint, "disable_oauth": True, "client_email": "",
+               "private_key": "", "private_key_id": ""}  # fmt: skip
+    path = tmp_path / "google.json"
+    path.write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(path))
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return f"s3://{PUBLIC}", f"gs://{PUBLIC}"
 
 
 @pytest.fixture

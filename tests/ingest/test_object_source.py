@@ -304,3 +304,22 @@ def test_a_listing_that_changes_while_it_is_read_is_read_to_its_end(s3, bucket):
             with pytest.raises(AssetError, match="is gone") as caught:
                 source.open(asset)
             assert not caught.value.final
+
+
+def test_gs_is_read_by_googles_own_client(google, collection, quick):
+    where, url = google
+    put(f"{where}/trip/red #1.png", png("red"))
+    put(f"{where}/trip/note.txt", b"A red car on the road.")
+    put(f"{where}/trip/blue.png", png("blue"))
+    assert counts(collection.add(f"{url}/trip", workers=1)) == (3, 0, 0, 0, 0)
+    assert counts(collection.add(f"{url}/trip", workers=1)) == (0, 0, 3, 0, 0)
+    put(f"{where}/trip/note.txt", b"A green boat on the sea.")
+    delete(f"{where}/trip/blue.png")
+    assert counts(collection.add(f"{url}/trip", workers=1)) == (0, 1, 1, 1, 0)
+    (best,) = collection.search(f"{url}/trip/red #1.png", modalities=["image"])
+    assert best.uri == f"{url}/trip/red%20%231.png"
+    assert [hit.text for hit in collection.search("boat", mode="text")] == [
+        "A green boat on the sea."
+    ]
+    with pytest.raises(SourceError, match=r"gs://gone.*GOOGLE_APPLICATION_CREDENTIALS"):
+        collection.add("gs://gone")

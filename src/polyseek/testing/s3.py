@@ -20,6 +20,8 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 KEY, SECRET = "polyseek-test", "polyseek-test-secret"
+PUBLIC = "public"
+"""A bucket that anybody may list and read, without keys."""
 _START_S = 60.0
 
 
@@ -64,8 +66,9 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
+    anybody = {"name": "anonymous", "actions": [f"List:{PUBLIC}", f"Read:{PUBLIC}"]}
     config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": [identity]}))
+    config.write_text(json.dumps({"identities": [identity, anybody]}))
     ports = _free_ports()
     words = [
         program, "-logtostderr", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
