@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from polyseek.core.errors import EncoderError
+from polyseek.core.protocols import PatchEncoder, SoundPatchEncoder
 from polyseek.core.types import Modality, Role
+from polyseek.encode import batching as module
 from polyseek.encode.batching import BatchingEncoder
 from polyseek.testing import FakeEncoder
 
@@ -147,3 +149,33 @@ def test_closing_ends_the_threads(inner):
     encoder.close()
     thread.join(10)
     assert not thread.is_alive()
+
+
+class Sees(FakeEncoder):
+    def patches(self, picture):
+        return np.full((4, 2), picture, np.float32)
+
+    def words(self, text):
+        return np.ones((1, 2), np.float32), np.array([len(text)], np.float32)
+
+
+class Hears(Sees):
+    def sound_patches(self, sound):
+        return np.full((3, 2), sound, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sees", "hears"),
+    [(FakeEncoder, False, False), (Sees, True, False), (Hears, True, True)],
+)
+def test_it_can_what_its_encoder_can(kind, sees, hears):
+    found = module.batching(kind())
+    assert isinstance(found, PatchEncoder) is sees
+    assert isinstance(found, SoundPatchEncoder) is hears
+
+
+def test_parts_are_those_of_its_encoder():
+    found = module.batching(Hears())
+    assert found.patches(2).tolist() == [[2, 2]] * 4
+    assert found.words("red")[1].tolist() == [3]
+    assert found.sound_patches(3).tolist() == [[3, 3]] * 3

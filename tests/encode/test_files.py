@@ -58,8 +58,9 @@ def test_whatever_becomes_numbers_is_a_vector(tmp_path):
     ],
 )
 def test_what_is_no_vector_costs_one_file(tmp_path, body, message):
-    with pytest.raises(AssetError, match=message):
+    with pytest.raises(AssetError, match=message) as raised:
         read(tmp_path, body, dim=2 if "3]" in body else 0)
+    assert str(tmp_path) not in raised.value.reason  # a server tells it to others
 
 
 @pytest.mark.parametrize(
@@ -68,13 +69,22 @@ def test_what_is_no_vector_costs_one_file(tmp_path, body, message):
         ("nowhere", "unknown tower 'nowhere'"),
         ("nowhere:embed", "ModuleNotFoundError"),
         ("math:embed", "AttributeError"),
-        ("./nowhere.py:embed", "no such file"),
+        (files.absolute("./nowhere.py:embed"), "no such file"),
+        ("nowhere.py:embed", "relative to a folder"),
         ("pickle:load", "does not say which files it reads"),
     ],
 )
 def test_a_name_of_nothing_is_an_error_that_names_it(name, message):
     with pytest.raises(ConfigError, match=message):
         files.load(name)
+
+
+def test_a_collection_runs_no_file_of_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "here.py").write_text("raise SystemExit('it ran')\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("here.py:embed", "./here.py:embed"):
+        with pytest.raises(ConfigError, match="relative to a folder"):
+            files.load(name)
 
 
 def test_a_file_is_known_by_its_content_unless_it_has_a_word_for_it(tmp_path):

@@ -18,6 +18,7 @@ from PIL import Image
 from polyseek.api.exporting import export_model
 from polyseek.core.config import Settings
 from polyseek.core.errors import ConfigError, MissingExtraError, ModelLoadError
+from polyseek.core.model_files import local_files
 from polyseek.core.types import Modality, Role
 from polyseek.encode import names
 from polyseek.encode.torch import open_clip as family
@@ -217,6 +218,16 @@ def test_a_model_with_one_tower(written):
     folder = written({"model_cfg": {"vision_cfg": VISION}})
     with pytest.raises(ModelLoadError, match="expected model_cfg with vision_cfg and text_cfg"):
         family.OpenClipFamily().look(folder)
+
+
+def test_a_tokenizer_that_is_code_is_never_run(written, settings):
+    text = {**TEXT, "hf_tokenizer_name": "a/b", "tokenizer_kwargs": {"trust_remote_code": True}}
+    folder = written({"model_cfg": {**CONFIGS["clip"]["model_cfg"], "text_cfg": text}})
+    with pytest.raises(ModelLoadError, match="comes as code with the model"):
+        family.OpenClipFamily().look(folder)
+    files = local_files(str(folder), folder, [family.CONFIG], settings)
+    with pytest.raises(ModelLoadError, match="comes as code with the model"):
+        _ = family.LoadedOpenClip(files, settings).texts
 
 
 def test_which_files_are_wanted():

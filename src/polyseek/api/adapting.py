@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 
 from polyseek.api import versions
@@ -145,6 +146,8 @@ class Shelf:
                 "names": list(self.names() if names is None else names),
                 "uses": dump_uses(self._uses(data) if uses is None else uses),
                 "joins": dict(self._joins(data) if joins is None else joins),
+                # A version that took the name of a removed one must not pass for it elsewhere.
+                "state": secrets.token_hex(4),
             }
         )
         self._store.save_note(SHELF, text)

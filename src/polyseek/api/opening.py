@@ -225,12 +225,16 @@ def open_to_index(
 
 def _remove_empty(store: Store) -> None:
     """Remove a collection that has not read anything yet, nor begun with a long asset."""
-    read = any(
+    if isinstance(store, SwitchingStore) and _is_empty(store):
+        with store.writing():
+            if _is_empty(store):  # still: another process may have indexed into it meanwhile
+                store.remove()
+
+
+def _is_empty(store: Store) -> bool:
+    return not any(
         record.segments or record.status is not AssetStatus.PENDING for record in store.records()
     )
-    if isinstance(store, SwitchingStore) and not read:
-        with store.writing():
-            store.remove()
 
 
 def open_external(

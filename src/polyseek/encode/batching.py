@@ -10,8 +10,16 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from polyseek.core.protocols import Encoder
-from polyseek.core.types import Embeddings, EncoderInfo, Modality, Prepared, Role
+from polyseek.core.protocols import Encoder, PatchEncoder, SoundPatchEncoder
+from polyseek.core.types import (
+    Embeddings,
+    EncoderInfo,
+    Floats,
+    Modality,
+    Prepared,
+    Role,
+    Signal,
+)
 
 REMEMBERED_TEXTS = 1024
 
@@ -128,6 +136,43 @@ class BatchingEncoder:
             self._memory[text] = found
             while len(self._memory) > self._remembered:
                 self._memory.popitem(last=False)
+
+
+class BatchingPatchEncoder(BatchingEncoder):
+    """The same for an encoder that sees parts of pictures, which go straight through."""
+
+    _encoder: PatchEncoder
+
+    def patches(self, picture: Signal) -> Floats:
+        """See `polyseek.core.protocols.PatchEncoder`."""
+        return self._encoder.patches(picture)
+
+    def words(self, text: str) -> tuple[Floats, Floats]:
+        """See `polyseek.core.protocols.PatchEncoder`."""
+        return self._encoder.words(text)
+
+
+class BatchingSoundPatchEncoder(BatchingPatchEncoder):
+    """The same for one that hears the moments of a sound, too."""
+
+    def sound_patches(self, sound: Signal) -> Floats:
+        """See `polyseek.core.protocols.SoundPatchEncoder`."""
+        assert isinstance(self._encoder, SoundPatchEncoder)  # noqa: S101 - `batching` looked
+        return self._encoder.sound_patches(sound)
+
+
+def batching(
+    encoder: Encoder,
+    *,
+    batched: Callable[[int], object] = lambda _: None,
+    looked_up: Callable[[bool], object] = lambda _: None,
+) -> BatchingEncoder:
+    """See `BatchingEncoder`; it can what the encoder can."""
+    made = BatchingEncoder
+    if isinstance(encoder, PatchEncoder):
+        hears = isinstance(encoder, SoundPatchEncoder)
+        made = BatchingSoundPatchEncoder if hears else BatchingPatchEncoder
+    return made(encoder, batched=batched, looked_up=looked_up)
 
 
 class _Request:

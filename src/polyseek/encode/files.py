@@ -2,7 +2,8 @@
 
 A name is that of an entry point of the group ``polyseek.towers``, ``module:function`` of something
 that can be imported, or ``./file.py:function``. The function has an attribute ``files``: what a
-collection names is run on files, so it must not be able to name just anything, as ``pickle:load``.
+collection names is run on files, so it must not be able to name just anything, as ``pickle:load``;
+nor a file by where the user happens to be, so one is loaded by its absolute path only.
 """
 
 from __future__ import annotations
@@ -148,22 +149,22 @@ class TowerReader:
         yield Media(modality=self.modality, signal=self._vector(asset.uri, stream))
 
     def _vector(self, uri: str, stream: BinaryIO) -> Floats:
-        tower = load(self.tower)
+        tower, name = load(self.tower), _brief(self.tower)
         try:
             found: Any = tower(stream)
         except Exception as error:  # whatever it raises costs one file
             told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            raise AssetError(uri, f"{self.tower} failed: {told}") from error
+            raise AssetError(uri, f"{name} failed: {told}") from error
         try:
             vector = np.asarray(found, np.float32)
         except (TypeError, ValueError) as error:
-            raise DecodeError(uri, f"{self.tower} gives no numbers: {error}") from error
+            raise DecodeError(uri, f"{name} gives no numbers: {error}") from error
         wanted = (self.dim,) if self.dim else vector.shape
         if vector.ndim != 1 or not vector.size or vector.shape != wanted:
             expected = f"({self.dim or 'any number of'},)"
-            raise DecodeError(uri, f"{self.tower} gives shape {vector.shape}; expected {expected}")
+            raise DecodeError(uri, f"{name} gives shape {vector.shape}; expected {expected}")
         if not np.isfinite(vector).all():
-            raise DecodeError(uri, f"{self.tower} gives values that are not finite numbers")
+            raise DecodeError(uri, f"{name} gives values that are not finite numbers")
         return vector
 
 
@@ -216,9 +217,16 @@ def _split(name: str) -> tuple[str, str]:
     return place, function if place else ""
 
 
-def _of_file(path: Path) -> Any:
+def _brief(name: str) -> str:
+    """The name without folders: what is told of an asset may be told to others."""
+    place, function = _split(name)
+    return f"{Path(place).name}:{function}" if place.endswith(_SUFFIX) else name
+
+
+def _of_file(where: Path) -> Any:
     """The module that a file holds, imported once in a process."""
-    where = path.expanduser().absolute()
+    if not where.is_absolute():
+        raise ValueError(f"{where}: is relative to a folder that nobody knows any more")
     known = f"polyseek_tower_{hashlib.sha256(str(where).encode()).hexdigest()[:12]}"
     if known in sys.modules:
         return sys.modules[known]

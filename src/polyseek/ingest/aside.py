@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import TypeAlias
 
-from polyseek.core.errors import AssetError
+from polyseek.core.errors import AssetError, ConfigError
 from polyseek.core.hits import Clip, Hit, Query
 from polyseek.core.protocols import FileReader
 from polyseek.core.types import Modality, Prepare
@@ -44,7 +44,11 @@ class Read:
 
     def answer(self) -> Query:
         """The query, as far as it can be made without the encoder itself."""
-        query = read_file(self.path, name=self.name, readers=self.readers)
+        try:
+            query = read_file(self.path, name=self.name, readers=self.readers)
+        except ConfigError as error:  # it names files of this machine
+            reason = "the tower that reads such files cannot be used here; 'polyseek doctor' says why"
+            raise AssetError(self.name, reason) from error
         prepare = self.prepare.get(query.modality)
         if prepare is None or query.modality is Modality.TEXT:
             return replace(query, signals=query.signals if prepare else ())

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -75,12 +78,17 @@ class Jobs:
     """Starts jobs, and tells how those of all workers go. Blocks, for milliseconds.
 
     Args:
-        folder: In which the workers share their state.
+        folder: In which the workers share their state; None for one of its own, which goes with it.
         roots: Folders that jobs may read.
     """
 
-    def __init__(self, folder: Path, roots: Sequence[Path]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, roots: Sequence[Path]) -> None:
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="polyseek-jobs-"))
+        self._tidy: Callable[[], object] = (
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            if folder is None
+            else lambda: None
+        )
         self._roots = [root.expanduser().resolve() for root in roots]
         self._lock = threading.Lock()
         self._own: dict[str, subprocess.Popen[bytes]] = {}
@@ -149,6 +157,7 @@ class Jobs:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._tidy()
 
     def _allowed(self, source: str) -> Path:
         """The source's real path: a link out of the roots is outside."""

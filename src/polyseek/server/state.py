@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 import threading
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -19,7 +17,7 @@ from polyseek.core.errors import CollectionNotFoundError, PolyseekError, StoreEr
 from polyseek.core.hits import Clip
 from polyseek.core.protocols import Encoder
 from polyseek.core.runtime import available_cores
-from polyseek.encode.batching import BatchingEncoder
+from polyseek.encode.batching import BatchingEncoder, batching
 from polyseek.ingest.aside import AsideWorkers
 from polyseek.ingest.term import TEXT_PREFIX
 from polyseek.server.gate import Gate
@@ -56,8 +54,7 @@ class State:
         self.examining = Gate(
             threads=1, max_waiting=0, timeout_s=server.doctor_timeout_s, metrics=self.metrics
         )
-        folder = server.jobs or Path(tempfile.mkdtemp(prefix="polyseek-jobs-"))
-        self.jobs = Jobs(folder, server.roots)
+        self.jobs = Jobs(server.jobs, server.roots)
         self.closing = self.ready = False
         self._opening = threading.Lock()
         self._open: dict[str, api.Collection] = {}
@@ -171,7 +168,7 @@ class State:
     def _encoder(self, name: str, settings: Settings) -> Encoder:
         """One encoder for all collections made with it."""
         if name not in self._encoders:
-            self._encoders[name] = BatchingEncoder(
+            self._encoders[name] = batching(
                 opening.load_encoder(name, settings),
                 batched=self.metrics.batch.observe,
                 looked_up=self.metrics.looked_up("embeddings"),

@@ -43,7 +43,7 @@ def browse(
         return Candidates(hits=(), tier=TIER, rows=0)
     rows = pa.concat_tables(parts)
     place = {id_: i for i, id_ in enumerate(rows["id"].to_pylist())}
-    order = [place[id_] for id_ in wanted]
+    order = [place[id_] for id_ in wanted if id_ in place]  # a writer may be at work
     hits = hits_from_arrow(rows, [1.0] * len(order), modality, rows=order)
     return Candidates(hits=hits, tier=TIER, rows=len(keys))
 

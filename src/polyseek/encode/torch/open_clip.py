@@ -64,6 +64,7 @@ class OpenClipFamily:
             raise ModelLoadError(
                 f"{folder / CONFIG}: expected model_cfg with vision_cfg and text_cfg"
             )
+        _refuse_code(folder, model["text_cfg"])
         _geometry(folder, {"size": 1, **config.get("preprocess_cfg", {})})
 
     def load(self, files: ModelFiles, settings: Settings) -> ModelEncoder:
@@ -144,6 +145,8 @@ class LoadedOpenClip:
     def texts(self) -> tuple[Tokenise, TextSpec]:
         """What makes token ids, and how."""
         open_clip = library()
+        text = self.files.json(CONFIG).get("model_cfg", {}).get("text_cfg", {})
+        _refuse_code(self.files.folder, text)
         try:
             with quiet():
                 tokenizer = open_clip.get_tokenizer(f"local-dir:{self.files.folder}")
@@ -155,7 +158,6 @@ class LoadedOpenClip:
             ) from error
         length = int(tokenizer.context_length)
         spec = TextSpec(max_tokens=length, pad_to=length)
-        text = self.files.json(CONFIG).get("model_cfg", {}).get("text_cfg", {})
         if isinstance(tokenizer, open_clip.SimpleTokenizer) and not text.get("tokenizer_kwargs"):
             pairs = Path(open_clip.tokenizer.default_bpe())
             return clip_tokens(pairs, spec), spec
@@ -211,6 +213,19 @@ class _LibraryTokens:
         """See `polyseek.encode.model.Tokenise`."""
         ids = self._tokenizer([text[:MAX_CHARS] for text in batch])
         return {"input_ids": np.asarray(ids, dtype=np.int64)}
+
+
+def _refuse_code(folder: Path, text: Mapping[str, Any]) -> None:
+    """Refuse a tokenizer that is code: the library hands these words on to transformers.
+
+    Raises:
+        ModelLoadError: It is one.
+    """
+    if (text.get("tokenizer_kwargs") or {}).get("trust_remote_code"):
+        raise ModelLoadError(
+            f"{folder / CONFIG}: its tokenizer comes as code with the model, which is never run; "
+            "export it to an ONNX folder where you trust it"
+        )
 
 
 def _geometry(
