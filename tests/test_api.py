@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -325,6 +326,27 @@ def biases(opened):
         for hit in opened._store.search(request).hits:
             found[Path(hit.uri).stem] = hit.hub_bias
     return found
+
+
+def test_what_another_process_has_put_into_a_new_collection_stays(tmp_path, photos, monkeypatch):
+    """It came between the look at an empty collection and the right to remove it."""
+    place = tmp_path / "new.polyseek"
+    theirs = AssetRecord(
+        uri="mem:/a", status=AssetStatus.INDEXED, etag="1", size_bytes=1, segments=1
+    )
+
+    class Slow(LanceStore):
+        @contextmanager
+        def writing(self):
+            other = LanceStore.open(str(place))
+            with other.writing():
+                other.upsert([theirs], [])
+            with super().writing():
+                yield
+
+    with opening.open_to_index(place, photos) as opened:
+        opened.store.__class__ = Slow
+    assert [record.uri for record in LanceStore.open(str(place)).records()] == ["mem:/a"]
 
 
 @pytest.mark.parametrize("segments", [0, 1])

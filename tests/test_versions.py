@@ -114,6 +114,19 @@ def test_going_back_is_a_version_and_can_be_undone(items):
     assert [v.number for v in items.versions()] == [1, 2, 3, 4, 5]
 
 
+def test_what_makes_no_version_is_not_lost_by_going_back(items, tmp_path):
+    words = tmp_path / "site.txt"
+    words.write_text("lift truck: forklift\n")
+    items.keep_glossary(words)
+    items.rollback(1)
+    assert items.glossary is None
+    actions = [v.action for v in items.versions()]
+    assert actions == ["import"] * 3 + ["before rollback", "rollback"]
+    items.rollback(4)
+    assert items.glossary == "lift truck: forklift\n"
+    assert [v.action for v in items.versions()][1:] == [*actions[2:], "rollback"]
+
+
 def test_a_rollback_that_was_killed_is_finished_by_the_next_writer(items, monkeypatch):
     first = state(items.at(1))
 

@@ -72,7 +72,11 @@ def rollback(store: Store, wanted: VersionName, *, location: str) -> Version:
     """Make a version current again; itself a new version."""
     chosen = versioned(store, location)
     with chosen.writing():
-        version = find(chosen.versions(), wanted, location=location)
+        known = chosen.versions()
+        version = find(known, wanted, location=location)
+        # Evaluations, glossaries and retrievers make no version; forward must lead back to them.
+        now = {MADE_OF: made_of(known)} if made_of(known) else {}
+        chosen.record_version("before rollback", now)
         chosen.restore(version)
         origin = {MADE_OF: made_of([version])} if made_of([version]) else {}
         chosen.record_version("rollback", {"version": version.number, **origin})
