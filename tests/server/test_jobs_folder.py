@@ -4,9 +4,8 @@ import gc
 import tempfile
 
 import pytest
-from starlette.testclient import TestClient
-
 from served import ORIGIN
+from starlette.testclient import TestClient
 
 
 @pytest.fixture

@@ -129,6 +129,22 @@ def test_duplicates_tell_no_path_either():
     assert Links("c", show_files=True).hit(hit)["duplicates"][0]["uri"] == "file:///b.png"
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("mini@3f2c", "mini@3f2c"),
+        ("hf:owner/clip@0123", "hf:owner/clip@0123"),
+        ("transformers:hf:owner/clip", "transformers:hf:owner/clip"),
+        ("/home/ann/models/clip@ab", "clip@ab"),
+        ("onnx:/home/ann/models/clip", "clip"),
+        ("joint:/home/ann/both.toml@ab", "both.toml@ab"),
+    ],
+)
+def test_others_are_not_told_where_an_encoder_lies(name, told):
+    assert Links("c", show_files=False).encoder(name) == told
+    assert Links("c", show_files=True).encoder(name) == name
+
+
 def test_a_key_in_a_cookie(guarded):
     client, keys = guarded
     problem(client.post("/v1/session", json={"key": "psk_x_y"}), 401, "unauthorised")

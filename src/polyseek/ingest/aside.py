@@ -47,7 +47,9 @@ class Read:
         try:
             query = read_file(self.path, name=self.name, readers=self.readers)
         except ConfigError as error:  # it names files of this machine
-            reason = "the tower that reads such files cannot be used here; 'polyseek doctor' says why"
+            reason = (
+                "the tower that reads such files cannot be used here; 'polyseek doctor' says why"
+            )
             raise AssetError(self.name, reason) from error
         prepare = self.prepare.get(query.modality)
         if prepare is None or query.modality is Modality.TEXT:

@@ -45,7 +45,13 @@ async def status(
         for one in found.failures[:failures]
     ]
     plain = {key: value for key, value in found.to_dict().items() if key != "location"}
-    return {**plain, "name": name, "failures": shown, "failures_total": len(found.failures)}
+    return {
+        **plain,
+        "name": name,
+        "encoder": links.encoder(found.encoder),
+        "failures": shown,
+        "failures_total": len(found.failures),
+    }
 
 
 @router.get("/{name}/fields", response_model=FieldsOut)
@@ -64,7 +70,7 @@ def _describe(state: State, name: str) -> dict[str, Any]:
         return {"name": name, "encoder": None, "assets": None, "modalities": {}, "problem": detail}
     return {
         "name": name,
-        "encoder": opened.encoder.name,
+        "encoder": state.links(name).encoder(opened.encoder.name),
         "assets": len(opened),
         "modalities": found,
     }

@@ -55,7 +55,8 @@ async def report(
         except ConfigError as error:
             raise ProblemError(404, "unknown-evaluation", str(error)) from error
         notes = run.notes if links.show_files else ()
-        return page(replace(run, location=name, notes=notes), preview=_preview(links))
+        shown = replace(run, location=name, encoder=links.encoder(run.encoder), notes=notes)
+        return page(shown, preview=_preview(links))
 
     text = await state.use(name, draw)
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "private, no-store"}
@@ -65,7 +66,9 @@ async def report(
 def told(opened: api.Collection, links: Links) -> list[dict[str, Any]]:
     """What clients are told of a collection's evaluations; notes may name files."""
     kept = [one.to_dict() for one in opened.evaluations]
-    return kept if links.show_files else [{**one, "notes": []} for one in kept]
+    if links.show_files:
+        return kept
+    return [{**one, "encoder": links.encoder(one["encoder"]), "notes": []} for one in kept]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from polyseek.core.types import asset_id
+from polyseek.encode import names
 
 
 class Links:
@@ -40,6 +42,10 @@ class Links:
             return uri
         return self.media(asset_id(uri))
 
+    def encoder(self, name: str) -> str:
+        """What is told of an encoder's name, with its revision or without."""
+        return name if self.show_files else without_folders(name)
+
     def hit(self, hit: Mapping[str, Any]) -> dict[str, Any]:
         """A hit of `Results.to_dict` with its asset's id and its links."""
         id_ = asset_id(hit["uri"])
@@ -57,3 +63,8 @@ class Links:
                 "preview": self.preview(id_, hit["id"]),
             },
         }
+
+
+def without_folders(encoder: str) -> str:
+    """The name of an encoder that lies on this machine, without where."""
+    return PurePath(encoder).name if names.is_path(encoder) else encoder

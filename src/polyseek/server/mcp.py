@@ -28,6 +28,7 @@ from polyseek.core.types import Modality, asset_id
 from polyseek.ingest.aside import AsideWorkers, Show
 from polyseek.ingest.term import TEXT_PREFIX
 from polyseek.search.results import Results, hit_dict, segment_dict
+from polyseek.server.links import without_folders
 
 _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
@@ -107,6 +108,10 @@ class Shelf:
     def uri(self, uri: str) -> str | None:
         """What is told of an asset's uri."""
         return uri if self._show_files or not uri.startswith("file:") else None
+
+    def encoder(self, name: str) -> str:
+        """What is told of an encoder's name."""
+        return name if self._show_files else without_folders(name)
 
     def picture(self, hit: Hit) -> ImageContent | None:
         """A thumbnail; None where there is nothing to see, or it takes too long."""
@@ -227,6 +232,7 @@ def _looking_tools(shelf: Shelf) -> Sequence[Callable[..., CallToolResult]]:
         opened = shelf.get(collection)
         found = opened.status()
         plain = {key: value for key, value in found.to_dict().items() if key != "location"}
+        plain["encoder"] = shelf.encoder(found.encoder)
         failures = [
             {
                 "asset": asset_id(one.uri),

@@ -99,6 +99,7 @@ async def status(name: str, state: StateDep, access: Reader) -> Response:
     return render(
         "status.html",
         name=name,
+        encoder=state.links(name).encoder(found.encoder),
         others=_others(state, access, name),
         found=found,
         failures=failures[:MAX_FAILURES],
