@@ -168,6 +168,13 @@ def test_a_hole_begins_a_new_stretch_and_uneven_times_become_even():
     np.testing.assert_allclose(found.samples[0], np.arange(50), atol=1e-3)
 
 
+def test_moments_that_come_in_bursts_do_not_become_a_flood():
+    bursts = (np.arange(40)[:, None] / 10 + np.arange(3) * 1e-9).reshape(-1)
+    (found,) = motion("a.imu.npy", npy(np.column_stack([bursts, np.zeros((120, 6))])))
+    assert found.sample_rate_hz == 8000
+    assert found.samples.shape == (6, 3.9 * 8000 + 1)
+
+
 def test_motion_of_an_array():
     rows = np.column_stack([np.arange(30) / 10, np.arange(180).reshape(30, 6)])
     for values in (rows, rows.T):

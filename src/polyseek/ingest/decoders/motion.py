@@ -27,6 +27,8 @@ _ROTATION = r"gyro(?:scope)?|angular_?velocity|rotation(?:_?rate)?|omega|g|w"
 _TIME = re.compile(r"(?:t|time|timestamp|time_?stamp|seconds|sec|s)(?:_?(?P<unit>s|ms|us|ns))?")
 _PER_S = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 _SLOWEST_HZ, _FASTEST_HZ = 10, 1000
+_MOST_HZ = 8000
+"""No faster than any such unit: of moments that come in bursts most steps are next to nothing."""
 
 
 class MotionDecoder:
@@ -77,6 +79,7 @@ def _stretches(
     step = float(np.median(steps))
     if not step > 0 or (steps < 0).any():
         raise DecodeError(asset.uri, "its times do not rise from moment to moment")
+    step = max(step, 1 / _MOST_HZ)
     edges = [0, *(np.flatnonzero(steps > max(_MAX_GAP_S, 2 * step)) + 1), len(times)]
     for first, end in pairwise(edges):
         own = times[first:end]
