@@ -128,6 +128,23 @@ def test_files_of_a_joined_modality_are_indexed_found_and_find(collection, folde
     assert collection.add(folder, workers=1).skipped == COUNT + len(COLOURS)
 
 
+def test_files_that_failed_as_something_else_are_read_again(folder, pairs, tower, settings):
+    path = folder.parent / "thermal_tower.py"
+    path.write_text(TOWER.replace('"*.heat"', '("*.heat", "flir/*.png")'))
+    (folder / "flir").mkdir()
+    no_picture = heat(folder / "flir", "cam 1.png", 2, 5, np.random.default_rng(9))
+    made = opened(folder.parent, settings)
+    assert [
+        failure.uri for failure in made.add(folder, workers=1).failures if "flir" in failure.uri
+    ]
+    assert made.add(folder, workers=1).updated == 0
+    made.adapt(pairs, tower=tower, modality="thermal")
+    assert not made.add(folder, workers=1).failures
+    assert (
+        made.search(no_picture, limit=1, modalities=["thermal"]).hits[0].uri == no_picture.as_uri()
+    )
+
+
 def test_it_stays_with_the_collection_and_goes_with_the_version(
     collection, folder, pairs, tower, settings
 ):

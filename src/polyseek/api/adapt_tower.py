@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from polyseek.core.hits import Item
 from polyseek.core.inventory import Inventory
 from polyseek.core.joined import JoinedTower, Standard
 from polyseek.core.pairs import LabelledQuery, joined, read_pairs
-from polyseek.core.types import Embeddings, Floats, Modality
+from polyseek.core.types import AssetStatus, Embeddings, Floats, Modality
 from polyseek.encode.files import TowerReader, absolute, patterns, revision
 from polyseek.ingest.paired import vectors_of
 from polyseek.ingest.sources.locate import uri_of
@@ -117,6 +118,7 @@ class TowerAdapting(Adapting):
             name = self.shelf.free_name(request.modality)
             if good:
                 self._keep(name, made, trials)
+                self._try_again(reader)
         if good:
             self.tuner.tune_again(self.progress)
         return AdaptReport(name=name if good else None, trials=trials, notes=self.notes)
@@ -128,6 +130,17 @@ class TowerAdapting(Adapting):
         self.shelf.put(Adapter(name=name, encoder=encoder, joins=made, report=report))
         self.shelf.use(name)
         place(self.store, made)
+
+    def _try_again(self, reader: TowerReader) -> None:
+        """Let the next run read files that are the tower's and failed with whatever read them."""
+        failed = [
+            replace(record, etag="", content_hash=None)
+            for record in self.store.records()
+            if record.status is AssetStatus.FAILED
+            and reader.reads(unquote(urlsplit(record.uri).path))
+        ]
+        if failed:
+            self.store.upsert(failed, [])
 
     def _require_free(
         self, request: Request, reader: TowerReader, serving: JoinedTower | None
