@@ -23,7 +23,7 @@ from PIL import Image
 
 from polyseek.core.config import resolve_settings
 from polyseek.core.metrics import ranks
-from polyseek.core.tuning import Calibration, Defaults, Pair, cohort_match
+from polyseek.core.tuning import RRF_K, Calibration, Defaults, Pair, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.encode.mini import load
 from polyseek.encode.mini_defaults import defaults
@@ -34,7 +34,6 @@ from quality_mini import embed, read, summary
 
 TEXT, IMAGE, AUDIO = Modality.TEXT, Modality.IMAGE, Modality.AUDIO
 Doubles = NDArray[np.float64]
-RRF_K = 60
 
 
 @dataclass(frozen=True, eq=False)

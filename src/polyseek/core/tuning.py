@@ -18,6 +18,12 @@ Numbers: TypeAlias = "NDArray[np.floating]"
 Pair: TypeAlias = "tuple[Modality, Modality]"
 """Modality of the query, modality of the segments."""
 
+RRF_K = 60
+"""Damping of the top ranks in reciprocal rank fusion.
+
+Source: Cormack, Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009.
+"""
+
 FALSE_HITS = 0.1
 """Share of the queries without an answer that may find something in a modality all the same."""
 

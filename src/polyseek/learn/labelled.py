@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from polyseek.core.metrics import ndcg_at, ranked_gains
 from polyseek.core.tuning import (
+    RRF_K,
     Calibration,
     Numbers,
     Origin,
@@ -39,8 +40,6 @@ MIN_GAIN = 0.002
 """nDCG@10 that another hub strength or weight of words must add to be chosen."""
 
 _BINS = 15
-RRF_K = 60
-"""As in `search.fuse`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -10,9 +10,7 @@ from operator import attrgetter
 import numpy as np
 
 from polyseek.core.hits import Hit
-from polyseek.core.tuning import Numbers
-
-RRF_K = 60
+from polyseek.core.tuning import RRF_K, Numbers
 
 
 def by_probability(
