@@ -28,9 +28,9 @@ def media(name, content, **fields):
     return next(decoder_for(of, decoders()).open(of, io.BytesIO(content)))
 
 
-def picture(values, kind="PNG"):
+def picture(values, kind="PNG", **options):
     stream = io.BytesIO()
-    Image.fromarray(values).save(stream, kind)
+    Image.fromarray(values).save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -112,6 +112,15 @@ def test_warmth_is_lightness_or_stretched_temperature():
     refused("a.thermal.npy", npy(np.full((2, 2), np.nan)), "no point is a finite number")
     refused("a.thermal.npy", npy(np.zeros((2, 2, 3))), r"\(height, width\), got the shape")
     refused("a.thermal.png", b"\x89PNG\r\n\x1a\n", "is no readable picture")
+
+
+def test_a_camera_held_upright_took_an_upright_map():
+    turned = Image.Exif()
+    turned[0x0112] = 6  # orientation: the top is at the right
+    content = picture(np.array([[10, 200]], np.uint8), "PNG", exif=turned)
+    found = media("a.thermal.png", content)
+    np.testing.assert_allclose(found.signal, np.array([[10], [200]]) / 255, atol=1e-6)
+    assert (found.metadata["width"], found.metadata["height"]) == (1, 2)
 
 
 def csv(times, names=NAMES, end="\n"):

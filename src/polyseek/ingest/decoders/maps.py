@@ -138,7 +138,7 @@ def read_array(asset: Asset, stream: BinaryIO) -> NDArray[Any]:
 def _picture(asset: Asset, stream: BinaryIO, *, grey: bool) -> NDArray[Any]:
     import warnings
 
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with warnings.catch_warnings():
@@ -147,7 +147,8 @@ def _picture(asset: Asset, stream: BinaryIO, *, grey: bool) -> NDArray[Any]:
                 _check_size(asset, image.width * image.height)
                 image.load()
                 deep = image.mode.startswith("I") or image.mode == "F"
-                return np.array(image.convert("L") if grey and not deep else image)
+                upright = ImageOps.exif_transpose(image)
+                return np.array(upright.convert("L") if grey and not deep else upright)
     except DecodeError:
         raise
     # Pillow's plug-ins raise what they meet (OSError, SyntaxError, struct.error, ...).
