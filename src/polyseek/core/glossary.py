@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polyseek.core.errors import ConfigError
+from polyseek.core.texts import read_utf8
 
 GLOSSARY = "glossary"
 """Name of the note that a collection keeps its glossary in."""
@@ -87,8 +88,5 @@ def read_glossary(path: str | Path) -> Glossary:
     Raises:
         ConfigError: It cannot be read, or is no glossary; names the file and the line.
     """
-    try:
-        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"glossary {path}: cannot be read as UTF-8 text: {error}") from error
-    return Glossary.parse(text, where=f"glossary {path}")
+    called = f"glossary {path}"
+    return Glossary.parse(read_utf8(path, called=called), where=called)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from polyseek.core.errors import ConfigError
+from polyseek.core.texts import read_utf8
 
 Row: TypeAlias = "Mapping[str, Any]"
 
@@ -26,10 +27,7 @@ def rows_of(path: Path, columns: Collection[str]) -> Iterator[tuple[int, Row]]:
     Raises:
         ConfigError: It cannot be read as any of these; names file and line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    text = read_utf8(path)
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         yield from _json_rows(path, text)

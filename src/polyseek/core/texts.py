@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from polyseek.core.errors import ConfigError
 from polyseek.core.types import MetadataValue
 
 TECHNICAL = frozenset(
@@ -15,6 +17,27 @@ TECHNICAL = frozenset(
 
 _ENDS = ".!?\u3002\uff01\uff1f"
 _SENTENCE = re.compile(rf"[^{_ENDS}\n]+[{_ENDS}]*")
+
+
+def read_utf8(path: str | Path, *, called: str | None = None) -> str:
+    """What a text file that was named by somebody says, without a byte order mark.
+
+    Args:
+        path: The file; ``~`` is a home.
+        called: How errors call it; None for its path.
+
+    Raises:
+        ConfigError: It is not there, may not be read, or is no UTF-8.
+    """
+    name = called or str(path)
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{name}: no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{name}: is not UTF-8 text ({error}); save it as UTF-8") from error
 
 
 def well_formed(text: str) -> str:

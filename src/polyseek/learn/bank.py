@@ -11,6 +11,7 @@ import numpy as np
 
 from polyseek.core.errors import ConfigError
 from polyseek.core.protocols import Encoder
+from polyseek.core.texts import read_utf8
 from polyseek.core.types import Embeddings, Modality, Role
 
 MIN_QUERIES = 100
@@ -38,10 +39,7 @@ def read_bank(path: str | Path) -> tuple[str, ...]:
     Raises:
         ConfigError: It cannot be read, or has fewer than `MIN_QUERIES`.
     """
-    try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--bank {path}: cannot be read as UTF-8 text: {error}") from error
+    lines = read_utf8(path, called=f"--bank {path}").splitlines()
     queries = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if len(queries) < MIN_QUERIES:
         raise ConfigError(
