@@ -124,7 +124,7 @@ def test_what_cannot_be_used_is_said(collection, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"pairs": "missing.csv"}, "missing.csv: cannot be read"),
+        ({"pairs": "missing.csv"}, "missing.csv: no such file"),
         ({"pairs": "field:nope"}, "--pairs field:nope: no asset has a text in this field"),
         ({"slice_by": "nope"}, "--slice nope: no such field; known: .*caption"),
         ({"mode": "fast"}, "unknown mode 'fast'"),
