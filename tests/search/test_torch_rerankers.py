@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="needs polyseek[torch]: make test-to
 hf = pytest.importorskip("transformers")
 
 from PIL import Image
-from test_rerank import ask, encoder, names, store  # noqa: F401 - fixtures
+from test_rerank import ask, names, store  # noqa: F401 - a fixture
 from watched import IMAGE, add, colour
 
 import tiny_rerankers
