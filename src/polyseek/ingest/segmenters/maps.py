@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
-
 from polyseek.core.config import IndexOptions
-from polyseek.core.types import Asset, Floats, Media, Modality, Segment
+from polyseek.core.types import Modality
+from polyseek.ingest.segmenters.whole import WholeSegmenter
 
 
-class DepthSegmenter:
+class DepthSegmenter(WholeSegmenter):
     """The whole map."""
 
-    modality = Modality.DEPTH
-
-    def __init__(self, options: IndexOptions) -> None:
-        """Takes the options that every segmenter takes; a map needs none."""
-
-    def split(self, asset: Asset, media: Media) -> Iterator[Segment]:
-        """See `polyseek.core.protocols.Segmenter`."""
-        yield Segment(
-            asset_uri=asset.uri,
-            modality=self.modality,
-            span=media.span,
-            metadata=media.metadata,
-            signal=cast("Floats", media.signal),
-        )
+    def __init__(self, options: IndexOptions) -> None:  # noqa: ARG002 - a map needs none
+        """Takes the options that every segmenter takes."""
+        super().__init__(Modality.DEPTH)
 
 
-class ThermalSegmenter(DepthSegmenter):
+class ThermalSegmenter(WholeSegmenter):
     """The whole image."""
 
-    modality = Modality.THERMAL
+    def __init__(self, options: IndexOptions) -> None:  # noqa: ARG002 - an image needs none
+        """Takes the options that every segmenter takes."""
+        super().__init__(Modality.THERMAL)

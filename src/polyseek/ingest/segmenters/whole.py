@@ -1,4 +1,4 @@
-"""Files of which a tower makes one vector: one segment each."""
+"""What is one segment: a picture, a map, a file of which a tower makes one vector."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class WholeSegmenter:
     modality: Modality
 
     def split(self, asset: Asset, media: Media) -> Iterator[Segment]:
-        """The whole asset."""
+        """The whole of it."""
         yield Segment(
             asset_uri=asset.uri,
             modality=self.modality,
+            span=media.span,
             metadata=media.metadata,
-            signal=cast("Signal", media.signal),  # no stream: its reader made it
+            signal=cast("Signal", media.signal),  # no stream: its decoder made it
         )
