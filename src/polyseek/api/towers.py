@@ -12,14 +12,13 @@ from polyseek.core.protocols import Encoder, PatchEncoder, SoundPatchEncoder, St
 from polyseek.core.types import (
     Embeddings,
     EncoderInfo,
-    Floats,
     Modality,
     Prepared,
     Role,
     SegmentBatch,
-    Signal,
 )
 from polyseek.encode.joint import with_towers
+from polyseek.encode.passing import PassesPatches, PassesSoundPatches, able_as
 
 _FETCH = 500
 
@@ -54,36 +53,17 @@ class CollectionEncoder:
         return self._made[1]
 
 
-class CollectionPatchEncoder(CollectionEncoder):
-    """The same for an encoder that sees parts of pictures."""
-
+class _Sees(PassesPatches, CollectionEncoder):
     plain: PatchEncoder
 
-    def patches(self, picture: Signal) -> Floats:
-        """See `polyseek.core.protocols.PatchEncoder`."""
-        return self.plain.patches(picture)
 
-    def words(self, text: str) -> tuple[Floats, Floats]:
-        """See `polyseek.core.protocols.PatchEncoder`."""
-        return self.plain.words(text)
-
-
-class CollectionSoundPatchEncoder(CollectionPatchEncoder):
-    """The same for one that hears the moments of a sound, too."""
-
-    def sound_patches(self, sound: Signal) -> Floats:
-        """See `polyseek.core.protocols.SoundPatchEncoder`."""
-        assert isinstance(self.plain, SoundPatchEncoder)  # noqa: S101 - `collection_encoder` looked
-        return self.plain.sound_patches(sound)
+class _Hears(PassesSoundPatches, CollectionEncoder):
+    plain: SoundPatchEncoder
 
 
 def collection_encoder(encoder: Encoder, adapters: Callable[[], Adapters]) -> CollectionEncoder:
-    """See `CollectionEncoder`."""
-    made = CollectionEncoder
-    if isinstance(encoder, PatchEncoder):
-        hears = isinstance(encoder, SoundPatchEncoder)
-        made = CollectionSoundPatchEncoder if hears else CollectionPatchEncoder
-    return made(encoder, adapters)
+    """See `CollectionEncoder`; it can what the encoder can."""
+    return able_as(encoder, CollectionEncoder, _Sees, _Hears)(encoder, adapters)
 
 
 def require_same(tower: str, revision: str, serving: JoinedTower) -> None:

@@ -14,12 +14,11 @@ from polyseek.core.protocols import Encoder, PatchEncoder, SoundPatchEncoder
 from polyseek.core.types import (
     Embeddings,
     EncoderInfo,
-    Floats,
     Modality,
     Prepared,
     Role,
-    Signal,
 )
+from polyseek.encode.passing import PassesPatches, PassesSoundPatches, able_as
 
 REMEMBERED_TEXTS = 1024
 
@@ -46,7 +45,7 @@ class BatchingEncoder:
         looked_up: Callable[[bool], object] = lambda _: None,
         remembered: int = REMEMBERED_TEXTS,
     ) -> None:
-        self._encoder = encoder
+        self.plain = encoder
         self._batched, self._looked_up = batched, looked_up
         self._lock = threading.Lock()
         self._queues: dict[Modality, SimpleQueue[_Request | None]] = {}
@@ -56,12 +55,12 @@ class BatchingEncoder:
     @property
     def info(self) -> EncoderInfo:
         """See `polyseek.core.protocols.Encoder`."""
-        return self._encoder.info
+        return self.plain.info
 
     def encode(self, modality: Modality, batch: Sequence[Prepared], *, role: Role) -> Embeddings:
         """See `polyseek.core.protocols.Encoder`; documents go straight through."""
         if role is not Role.QUERY or not batch:
-            return self._encoder.encode(modality, batch, role=role)
+            return self.plain.encode(modality, batch, role=role)
         parts = [self._one(modality, signal) for signal in batch]
         rows = [part if isinstance(part, Embeddings) else part.result() for part in parts]
         if len(rows) == 1:
@@ -100,7 +99,7 @@ class BatchingEncoder:
         return request.answer
 
     def _serve(self, modality: Modality, queue: SimpleQueue[_Request | None]) -> None:
-        most = self._encoder.info.towers[modality].batch_size if self._known(modality) else 1
+        most = self.plain.info.towers[modality].batch_size if self._known(modality) else 1
         while (first := queue.get()) is not None:
             together = [first]
             while len(together) < most and not queue.empty():
@@ -112,12 +111,12 @@ class BatchingEncoder:
             self._answer(modality, together)
 
     def _known(self, modality: Modality) -> bool:
-        return modality in self._encoder.info.towers
+        return modality in self.plain.info.towers
 
     def _answer(self, modality: Modality, together: Sequence[_Request]) -> None:
         self._batched(len(together))
         try:
-            rows = self._encoder.encode(modality, [r.signal for r in together], role=Role.QUERY)
+            rows = self.plain.encode(modality, [r.signal for r in together], role=Role.QUERY)
         except Exception as error:  # noqa: BLE001 - the one whose fault it is raises it
             if len(together) == 1:
                 together[0].answer.set_exception(error)
@@ -138,27 +137,12 @@ class BatchingEncoder:
                 self._memory.popitem(last=False)
 
 
-class BatchingPatchEncoder(BatchingEncoder):
-    """The same for an encoder that sees parts of pictures, which go straight through."""
-
-    _encoder: PatchEncoder
-
-    def patches(self, picture: Signal) -> Floats:
-        """See `polyseek.core.protocols.PatchEncoder`."""
-        return self._encoder.patches(picture)
-
-    def words(self, text: str) -> tuple[Floats, Floats]:
-        """See `polyseek.core.protocols.PatchEncoder`."""
-        return self._encoder.words(text)
+class _Sees(PassesPatches, BatchingEncoder):
+    plain: PatchEncoder
 
 
-class BatchingSoundPatchEncoder(BatchingPatchEncoder):
-    """The same for one that hears the moments of a sound, too."""
-
-    def sound_patches(self, sound: Signal) -> Floats:
-        """See `polyseek.core.protocols.SoundPatchEncoder`."""
-        assert isinstance(self._encoder, SoundPatchEncoder)  # noqa: S101 - `batching` looked
-        return self._encoder.sound_patches(sound)
+class _Hears(PassesSoundPatches, BatchingEncoder):
+    plain: SoundPatchEncoder
 
 
 def batching(
@@ -168,10 +152,7 @@ def batching(
     looked_up: Callable[[bool], object] = lambda _: None,
 ) -> BatchingEncoder:
     """See `BatchingEncoder`; it can what the encoder can."""
-    made = BatchingEncoder
-    if isinstance(encoder, PatchEncoder):
-        hears = isinstance(encoder, SoundPatchEncoder)
-        made = BatchingSoundPatchEncoder if hears else BatchingPatchEncoder
+    made = able_as(encoder, BatchingEncoder, _Sees, _Hears)
     return made(encoder, batched=batched, looked_up=looked_up)
 
 
