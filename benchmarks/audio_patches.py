@@ -36,7 +36,7 @@ from polyseek.ingest.term import read_query
 from polyseek.search.compose import log_odds
 from polyseek.search.embed import embed
 from polyseek.search.pipeline import search
-from quality_audio import PHRASES
+from quality_audio import PHRASES, among_sounds
 from stage_tasks import of_row, store_of
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -70,7 +70,7 @@ def class_scores(folder: Path) -> tuple[list[Floats], NDArray[np.str_]]:
 def signals(encoder: MiniEncoder, texts: list[str], scores: list[Floats]) -> Mapping[str, Numbers]:
     """``(queries, sounds)`` of each way to compare; the plain one first."""
     head = heads.shipped_sound_head()
-    asked = encoder.encode(Modality.TEXT, texts, role=Role.QUERY).shared
+    asked = among_sounds(encoder.encode(Modality.TEXT, texts, role=Role.QUERY))
     whole = head(np.stack([(s.mean(axis=0) + s.max(axis=0)) / 2 for s in scores]))
     parts = [head(s) for s in scores]
     by_word = [
@@ -179,7 +179,8 @@ def windows(
                 )  # fmt: skip
                 for hit in found:
                     before[q, uris.index(hit.uri)] = log_odds(np.array([hit.probability]))[0]
-                fits[q] = [(part @ query.shared[0]).max() for part in parts]
+                vector = among_sounds(query)[0]
+                fits[q] = [(part @ vector).max() for part in parts]
         for weight in FITS:
             draws.setdefault(weight, []).append(
                 np.stack([

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polyseek.core.config import resolve_settings
-from polyseek.core.tuning import Defaults, cohort_match
+from polyseek.core.defaults import Defaults
+from polyseek.core.tuning import cohort_match
 from polyseek.core.types import Embeddings, Modality, Role
 from polyseek.encode.mini import load
 from polyseek.encode.mini_defaults import defaults

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from polyseek.core.config import resolve_settings
+from polyseek.core.defaults import Defaults, shipped_adapters
 from polyseek.core.metrics import ranks
-from polyseek.core.tuning import RRF_K, Calibration, Defaults, Pair, cohort_match
-from polyseek.core.types import Embeddings, Floats, Modality
+from polyseek.core.tuning import RRF_K, Calibration, Pair, cohort_match
+from polyseek.core.types import Embeddings, Modality
 from polyseek.encode.mini import load
 from polyseek.encode.mini_defaults import defaults
 from polyseek.learn.hub import hub_bias
@@ -75,11 +76,6 @@ def load_data(photos: Path, sounds: Path, absent: Path) -> Data:
     )
 
 
-def space(pair: Pair, rows: Embeddings) -> Floats:
-    """The embedding a pair is compared in."""
-    return rows.tower if pair[0] == pair[1] else rows.shared
-
-
 @dataclass(frozen=True, eq=False)
 class Scored:
     """Scores of all queries with one modality's segments, ``(queries, segments)`` each."""
@@ -100,11 +96,13 @@ def score(
     bank: Embeddings | None = None,
 ) -> Scored:
     """What a search computes, for all pairs at once; the bank is the shipped one if left out."""
-    asked, rows = space(pair, queries), space(pair, segments)
+    adapters = shipped_adapters(shipped)
+    asked, rows = adapters.move(pair[0], queries).compared(pair), segments.compared(pair)
     cosine = (asked @ rows.T).astype(np.float64)
     corrected = cosine
     if found.hub_strength:
-        corrected = cosine - found.hub_strength * hub_bias(rows, space(pair, bank or shipped.bank))
+        banked = adapters.move(pair[0], bank or shipped.bank).compared(pair)
+        corrected = cosine - found.hub_strength * hub_bias(rows, banked)
     cohort = shipped.cohort(pair)
     match = np.zeros(len(asked)) if cohort is None else cohort_match(asked, cohort)
     probability = found.probability(corrected, cohort=match[:, None], rows=len(rows))

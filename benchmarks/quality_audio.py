@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyseek.core.config import resolve_settings
+from polyseek.core.defaults import shipped_adapters
 from polyseek.core.types import Embeddings, Floats, Modality, Role
 from polyseek.encode.mini import MiniEncoder, load
+from polyseek.encode.mini_defaults import defaults
 from polyseek.ingest.term import read_query
 from polyseek.search.embed import embed
 
@@ -88,6 +90,16 @@ def encode_files(encoder: MiniEncoder, paths: list[Path]) -> Embeddings:
     )
 
 
+def moved(query: Modality, rows: Embeddings, target: Modality) -> Floats:
+    """``(n, dim)`` where queries lie among segments of another modality."""
+    return shipped_adapters(defaults()).move(query, rows).compared((query, target))
+
+
+def among_sounds(texts: Embeddings) -> Floats:
+    """``(n, dim)`` where texts lie that look for sounds."""
+    return moved(Modality.TEXT, texts, Modality.AUDIO)
+
+
 def measure_sounds(encoder: MiniEncoder, folder: Path) -> tuple[dict[str, Any], Floats, list[str]]:
     """Text -> audio, audio -> text class and audio -> audio."""
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
@@ -95,11 +107,12 @@ def measure_sounds(encoder: MiniEncoder, folder: Path) -> tuple[dict[str, Any], 
     sounds = encode_files(encoder, [folder / row["path"] for row in rows])
     phrasings = {name: phrases.split("|") for name, phrases in PHRASES.items()}
     flat = [(name, text) for name, texts in phrasings.items() for text in texts]
-    asked = encoder.encode(Modality.TEXT, [text for _, text in flat], role=Role.QUERY).shared
+    texts = encoder.encode(Modality.TEXT, [text for _, text in flat], role=Role.QUERY)
     wanted = np.array([name for name, _ in flat])
-    scores = asked @ sounds.shared.T
+    scores = among_sounds(texts) @ sounds.shared.T
     first = np.array([texts.index(t) for name, t in flat for texts in [phrasings[name]]])
-    by_class = [scores[wanted == name].mean(axis=0) for name in PHRASES]
+    named = moved(Modality.AUDIO, sounds, Modality.TEXT) @ texts.shared.T
+    by_class = [named[:, wanted == name].mean(axis=1) for name in PHRASES]
     guessed = np.array(list(PHRASES))[np.argmax(by_class, axis=0)]
     same = labels[:, None] == labels[None]
     alike = sounds.tower @ sounds.tower.T
@@ -112,6 +125,7 @@ def measure_sounds(encoder: MiniEncoder, folder: Path) -> tuple[dict[str, Any], 
                 scores[first < 2], wanted[first < 2][:, None] == labels
             ),
             "audio -> text, class accuracy": round(float((guessed == labels).mean()), 3),
+            "audio -> text": rank_metrics(named, labels[:, None] == wanted),
             "audio -> audio": rank_metrics(alike, same),
         },
         sounds.shared,
@@ -124,8 +138,8 @@ def measure_samples(encoder: MiniEncoder, folder: Path) -> dict[str, float]:
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     labels = np.array([row["label"] for row in rows])
     sounds = encode_files(encoder, [folder / row["path"] for row in rows]).shared
-    asked = encoder.encode(Modality.TEXT, list(SAMPLES.values()), role=Role.QUERY).shared
-    return rank_metrics(asked @ sounds.T, np.array(list(SAMPLES))[:, None] == labels)
+    texts = encoder.encode(Modality.TEXT, list(SAMPLES.values()), role=Role.QUERY)
+    return rank_metrics(among_sounds(texts) @ sounds.T, np.array(list(SAMPLES))[:, None] == labels)
 
 
 def measure_photos(

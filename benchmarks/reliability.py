@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fair_list import AUDIO, IMAGE, TEXT, Data, reliability, run, score
-from polyseek.core.tuning import Defaults, Pair
+from polyseek.core.defaults import Defaults
+from polyseek.core.tuning import Pair
 from polyseek.core.types import Embeddings
 from polyseek.encode.mini_defaults import defaults
 from polyseek.learn.tune import fit_pair

@@ -11,8 +11,9 @@ from polyseek.api import opening
 from polyseek.api.adapt import Adapting
 from polyseek.api.collection import Collection
 from polyseek.cli.app import app
+from polyseek.core.defaults import Defaults
 from polyseek.core.errors import ConfigError
-from polyseek.core.tuning import Defaults, Tuning
+from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,

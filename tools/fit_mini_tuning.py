@@ -15,7 +15,6 @@ Deterministic.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import re
@@ -27,10 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fit_mini_sound import WORDINGS, by_names, class_names
+from polyseek.core.adapting import Adapters
 from polyseek.core.config import Settings, resolve_settings
+from polyseek.core.defaults import Defaults
 from polyseek.core.protocols import Encoder
-from polyseek.core.tuning import Defaults, Origin, Pair, Tuning, cohort_match
-from polyseek.core.types import Embeddings, Floats, Modality, Role
+from polyseek.core.tuning import Origin, Pair, Tuning, cohort_match
+from polyseek.core.types import Embeddings, Floats, Modality, Role, exactly
 from polyseek.encode import mini, mini_multilingual
 from polyseek.encode.heads import shipped_sound_head
 from polyseek.encode.mini_defaults import FILE, MULTILINGUAL_FILE, save_defaults
@@ -61,13 +63,11 @@ class Items:
 
     def rows(self, pair: Pair) -> Floats:
         """In the space this pair is compared in."""
-        return self.embeddings.tower if pair[0] == pair[1] else self.embeddings.shared
+        return self.embeddings.compared(pair)
 
     def take(self, rows: NDArray[np.int64]) -> Items:
         """Some of them."""
-        return Items(
-            Embeddings(self.embeddings.shared[rows], self.embeddings.tower[rows]), self.name[rows]
-        )
+        return Items(self.embeddings.take(rows), self.name[rows])
 
     def __len__(self) -> int:
         return len(self.name)
@@ -136,11 +136,7 @@ def draw(
 ) -> Examples:
     """Top hits of queries with and without an answer, in collections of several sizes."""
     cohort = defaults.cohort(pair)
-    bank = (
-        (defaults.bank.tower if pair[0] == pair[1] else defaults.bank.shared)
-        if (pair[0] is TEXT)
-        else None
-    )
+    bank = defaults.bank.compared(pair) if pair[0] is TEXT else None
     drawn = []
     asked_names = np.unique(queries.name, axis=0)
     for size in [s for s in SIZES if s <= 0.7 * len(targets)] * ROUNDS:
@@ -199,17 +195,25 @@ def build(encoder: Encoder, options: argparse.Namespace) -> Defaults:
     titles = Items(names, says)
     described = [i for i, (_, _, words) in enumerate(rows) if len(words) > 3]
     documents = Items(embed("words", TEXT, [rows[i][2][:300] for i in described]), says[described])
-    with options.classes.open(encoding="utf-8", newline="") as file:
-        classes = [row["display_name"] for row in csv.DictReader(file)]
-    class_names = embed("classes", TEXT, classes)
+    classes = class_names(options.classes)
+    said = [embed(f"classes {i}", TEXT, [wording.format(name) for name in classes])
+            for i, wording in enumerate(WORDINGS)]  # fmt: skip
+    bank = embed("bank", TEXT, list(generic_queries()))
+    adapter = by_names(
+        [rows.tower for rows in said],
+        shipped_sound_head().class_vectors,
+        bank,
+        encoder=exactly(encoder.info.name, encoder.info.revision),
+    )
+    adapters = Adapters(shipped=adapter)
     classes_say = meaning("classes", TEXT, classes).tower
-    sound_names = Items(class_names, classes_say)
+    sound_names = Items(adapters.move(TEXT, said[0]), classes_say)
     made, of_class = simulated_sounds(2000, rng)
-    sounds = Items(Embeddings(made, np.zeros((len(made), 1), np.float32)), classes_say[of_class])
+    unheard = np.zeros((len(made), encoder.info.towers[AUDIO].dim), np.float32)
+    sounds = Items(adapters.move(AUDIO, Embeddings(made, unheard)), classes_say[of_class])
     samples = sampled(encoder, options.sounds, options.cache)
     both = rng.permutation(len(images))
     cohort_rows, fit_rows = both[:COHORT_PICTURES], both[COHORT_PICTURES:]
-    bank = embed("bank", TEXT, list(generic_queries()))
     some = rng.permutation(len(bank))[:COHORT_TEXTS]
     nothing = np.empty((0, 1), np.float32)
     cohorts = {
@@ -218,7 +222,7 @@ def build(encoder: Encoder, options: argparse.Namespace) -> Defaults:
         AUDIO: Embeddings(shipped_sound_head().class_vectors, nothing),
     }
     cohorts[VIDEO] = cohorts[IMAGE]
-    blank = Defaults(tuning=Tuning(), bank=bank, cohorts=cohorts)
+    blank = Defaults(tuning=Tuning(), bank=adapters.move(TEXT, bank), cohorts=cohorts)
     images = images.take(fit_rows)
     setups: dict[Pair, tuple[Items, Items]] = {
         (TEXT, IMAGE): (titles, images),
@@ -250,7 +254,8 @@ def build(encoder: Encoder, options: argparse.Namespace) -> Defaults:
         if IMAGE in (query, target):
             for pair in alike(query, target):
                 calibrations[pair] = found
-    return Defaults(tuning=Tuning(calibrations=calibrations), bank=bank, cohorts=cohorts)
+    tuning = Tuning(calibrations=calibrations, adapted=adapters.keys)
+    return Defaults(tuning=tuning, bank=bank, cohorts=cohorts, adapter=adapter)
 
 
 def alike(query: Modality, target: Modality) -> list[Pair]:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from polyseek.core.tuning import Calibration, Defaults, Origin, Tuning, cohort_match
+from polyseek.core.defaults import Defaults
+from polyseek.core.tuning import Calibration, Origin, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Modality
 from polyseek.learn.calibration import (
     Examples,

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from polyseek.core.defaults import Defaults
 from polyseek.core.errors import ConfigError
-from polyseek.core.tuning import Calibration, Defaults, Origin, Tuning
+from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from polyseek.core.config import SearchOptions
+from polyseek.core.defaults import Defaults
 from polyseek.core.errors import InvalidFilterError, QueryError
 from polyseek.core.hits import Candidates, Hit, Query
-from polyseek.core.tuning import Calibration, Defaults, Origin, Tuning
+from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,

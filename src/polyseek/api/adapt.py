@@ -13,15 +13,16 @@ import numpy as np
 from polyseek.api.adapting import Shelf
 from polyseek.api.pairs import Labelled, labelled
 from polyseek.api.tuner import Tuner
-from polyseek.core.adapting import Adapter, Direction, features_of
+from polyseek.core.adapting import Adapter, Adapters, Direction, features_of
 from polyseek.core.artifacts import reporting
+from polyseek.core.defaults import Defaults, shipped_adapters
 from polyseek.core.errors import ConfigError
 from polyseek.core.hits import Item, Query, item_of
 from polyseek.core.inventory import Inventory
 from polyseek.core.pairs import LabelledQuery
 from polyseek.core.protocols import Encoder, Store
 from polyseek.core.reports import Progress, ProgressCallback
-from polyseek.core.tuning import Defaults, Pair
+from polyseek.core.tuning import Pair
 from polyseek.core.types import Embeddings, Floats, Modality, Role
 from polyseek.learn.adapters.general import DEPTH, kept
 from polyseek.learn.adapters.ladder import Fitted, Task
@@ -188,8 +189,13 @@ class Adapting:
         """Texts or items that belong to no collection."""
         if modality is Modality.TEXT:
             reads = Modality.TEXT in self.encoder.info.towers
-            return self.tuner.bank(brief=True) if reads else None
+            return self._shipped.move(modality, self.tuner.bank(brief=True)) if reads else None
         return self.defaults.cohorts.get(modality) if self.defaults else None
+
+    @property
+    def _shipped(self) -> Adapters:
+        """Where queries lie without an adapter of the collection."""
+        return shipped_adapters(self.defaults)
 
     def _kinds(self, given: Labelled, inventory: Inventory, source: str) -> dict[Pair, Linked]:
         """Pairs by modalities; those of too few are left out with a note.
@@ -293,7 +299,7 @@ class Adapting:
         return Side(
             modality=Modality.TEXT,
             keys=texts,
-            embeddings=self._embed(texts, Role.QUERY),
+            embeddings=self._shipped.move(Modality.TEXT, self._embed(texts, Role.QUERY)),
             documents=None if alike else self._embed(texts, Role.DOCUMENT),
         )
 
@@ -325,13 +331,14 @@ class Adapting:
                     known = sums.get(item)
                     sums[item] = (known[0] + shared, known[1] + tower) if known else (shared, tower)
         rows = [sums[item] for item in items]
+        means = Embeddings(
+            shared=_unit(np.stack([shared for shared, _ in rows])),
+            tower=_unit(np.stack([tower for _, tower in rows])),
+        )
         return Side(
             modality=modality,
             keys=[" ".join(item).strip() for item in items],
-            embeddings=Embeddings(
-                shared=_unit(np.stack([shared for shared, _ in rows])),
-                tower=_unit(np.stack([tower for _, tower in rows])),
-            ),
+            embeddings=self._shipped.move(modality, means),
         )
 
     def _distractors(self, linked: Linked) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from polyseek.api import versions
 from polyseek.api.towers import forget, place, require_same
@@ -21,11 +22,16 @@ SHELF = "adapters"
 
 
 class Shelf:
-    """A collection's adapters. What changes them must be within the store's `writing()`."""
+    """A collection's adapters. What changes them must be within the store's `writing()`.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._read: tuple[str | None, Adapters] = None, Adapters()
+    Args:
+        store: Where they are kept.
+        shipped: What serves without them.
+    """
+
+    def __init__(self, store: Store, shipped: Adapters) -> None:
+        self._store, self._shipped = store, shipped
+        self._read: tuple[str | None, Adapters] = None, shipped
         self._adapters: dict[str, Adapter] = {}
 
     def active(self) -> Adapters:
@@ -37,7 +43,8 @@ class Shelf:
             by_name = {use.adapter: self.get(use.adapter) for use in uses.values()}
             joined = {m: joins for m, name in self._joins(data).items()
                       if (joins := self.get(name).joins)}  # fmt: skip
-            self._read = data, Adapters(uses, by_name, joined)
+            found = replace(self._shipped, uses=uses, by_name=by_name, joined=joined)
+            self._read = data, found
         return self._read[1]
 
     def at(self, strength: float | None) -> Adapters:

@@ -24,13 +24,13 @@ from polyseek.api.watching import watch
 from polyseek.core import plugins
 from polyseek.core.columns import Version, VersionName
 from polyseek.core.config import ImportOptions, IndexOptions, Settings
+from polyseek.core.defaults import Defaults, shipped_adapters
 from polyseek.core.errors import IncompatibleCollectionError, SourceNotFoundError
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import Clip, Hit
 from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import Failure, IngestReport, ProgressCallback
 from polyseek.core.retriever import Retriever
-from polyseek.core.tuning import Defaults
 from polyseek.core.types import (
     AssetStatus,
     EncoderInfo,
@@ -68,7 +68,7 @@ class Collection(Learning):
         self._sparse = sparse
         make = plugins.find("default", encoder.info.name)
         self._defaults: Defaults | None = make() if make else None
-        self._shelf = Shelf(store)
+        self._shelf = Shelf(store, shipped_adapters(self._defaults))
         self._encoder = encoder = collection_encoder(encoder, self._shelf.active)
         self._tuner = Tuner(
             store=store, encoder=encoder, defaults=self._defaults, adapters=self._shelf.active,

@@ -11,12 +11,12 @@ from polyseek.api.examiner import Examiner
 from polyseek.api.pairs import Labelled, labelled
 from polyseek.api.searching import Road
 from polyseek.core.adapting import Adapters
+from polyseek.core.defaults import Defaults
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import twins
 from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import ProgressCallback
 from polyseek.core.retriever import SearchMode
-from polyseek.core.tuning import Defaults
 from polyseek.core.types import (
     Modality,
 )

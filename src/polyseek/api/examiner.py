@@ -15,13 +15,13 @@ from polyseek.api.searching import Road
 from polyseek.core import plugins
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
+from polyseek.core.defaults import Defaults
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Item, Query, item_of
 from polyseek.core.inventory import Inventory
 from polyseek.core.protocols import Encoder, SparseEncoder, Store, StoreReader
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.retriever import SearchMode
-from polyseek.core.tuning import Defaults
 from polyseek.core.types import (
     AssetRecord,
     AssetStatus,

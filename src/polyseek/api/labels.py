@@ -13,13 +13,14 @@ import numpy as np
 from polyseek.api.pairs import Labelled, labelled
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
+from polyseek.core.defaults import Defaults
 from polyseek.core.hits import Candidates, Item, Query, item_of
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import Judged, twins
 from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import Progress, ProgressCallback
 from polyseek.core.retriever import LOOK_ONCE, Refine, Retriever
-from polyseek.core.tuning import Defaults, Pair, Tuning, cohort_match
+from polyseek.core.tuning import Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.evaluate.outcomes import score
 from polyseek.evaluate.plan import Planner, Question, quoted, some

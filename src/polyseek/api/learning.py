@@ -16,11 +16,12 @@ from polyseek.api.searching import Searcher
 from polyseek.api.towers import CollectionEncoder
 from polyseek.api.tuner import Tuner
 from polyseek.core.artifacts import reporting
+from polyseek.core.defaults import Defaults
 from polyseek.core.errors import ConfigError
 from polyseek.core.protocols import SparseEncoder, Store
 from polyseek.core.reports import ProgressCallback
 from polyseek.core.retriever import Retriever
-from polyseek.core.tuning import Defaults, Tuning
+from polyseek.core.tuning import Tuning
 from polyseek.core.types import Modality
 from polyseek.evaluate.diagnosis import Diagnosis
 from polyseek.evaluate.runs import Run

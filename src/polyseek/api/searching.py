@@ -16,6 +16,7 @@ from polyseek.api.options import group_of, modalities_of, mode_of
 from polyseek.core import plugins
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import Group, SearchOptions, Settings
+from polyseek.core.defaults import Defaults
 from polyseek.core.errors import ConfigError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import GLOSSARY, Glossary, read_glossary
@@ -30,7 +31,6 @@ from polyseek.core.protocols import (
 )
 from polyseek.core.reranking import Candidate, RerankSetup
 from polyseek.core.retriever import Rerank, RerankOptions, Retriever
-from polyseek.core.tuning import Defaults
 from polyseek.core.types import Signal
 from polyseek.search.results import Preview, Results
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from polyseek.core.adapting import NOTHING, Adapters
+from polyseek.core.adapting import Adapters
 from polyseek.core.artifacts import reporting
+from polyseek.core.defaults import Defaults
 from polyseek.core.protocols import Encoder, SparseEncoder, Store
 from polyseek.core.reports import ProgressCallback
-from polyseek.core.tuning import Defaults, Origin, Tuning, outgrown
+from polyseek.core.tuning import Origin, Tuning, outgrown
 from polyseek.core.types import Embeddings, Floats, Modality
 
 
@@ -95,9 +96,8 @@ class Tuner:
         from polyseek.learn.hub import hub_bias
 
         tuning, adapters, pair = self._store.tuning, self._adapters(), (Modality.TEXT, modality)
-        if tuning is None and self._defaults is None:
-            return {}
-        if adapters.key(pair) != (tuning.key(pair) if tuning else NOTHING):
+        fitted = tuning or (self._defaults.tuning if self._defaults else None)
+        if fitted is None or adapters.key(pair) != fitted.key(pair):
             return {}  # nothing is corrected until it is tuned again
         if self._bank is None:
             self._bank = self.bank()

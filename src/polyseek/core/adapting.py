@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from zipfile import BadZipFile
@@ -70,6 +70,11 @@ class Adapter:
     joins: JoinedTower | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
 
+    def key(self, pair: Pair) -> str:
+        """What calibrations of this pair must have been fitted to where this alone serves it."""
+        found = self.directions.get(pair)
+        return Use(adapter=self.name, strength=found.strength).key if found else NOTHING
+
     def to_bytes(self) -> bytes:
         """What `from_bytes` reads: an ``.npz`` without pickled objects."""
         arrays: dict[str, Any] = {}
@@ -93,7 +98,7 @@ class Adapter:
             arrays |= {f"joins.{name}": rows for name, rows in self.joins.arrays().items()}
         arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
         file = io.BytesIO()
-        np.savez(file, **arrays)
+        np.savez_compressed(file, **arrays)  # maps that ship are mostly zeros
         return file.getvalue()
 
     @classmethod
@@ -157,14 +162,21 @@ class Adapters:
     """The adapters that serve a collection.
 
     Attributes:
-        uses: By pair; a pair that is not there is not adapted.
+        uses: By pair, of the collection's own.
         by_name: The adapters named in `uses`.
         joined: By modality, what joins it to the encoder's shared space.
+        shipped: The encoder's, which serves its pairs as long as no other does; None for none.
     """
 
     uses: Mapping[Pair, Use] = field(default_factory=dict)
     by_name: Mapping[str, Adapter] = field(default_factory=dict)
     joined: Mapping[Modality, JoinedTower] = field(default_factory=dict)
+    shipped: Adapter | None = None
+
+    @property
+    def keys(self) -> Mapping[Pair, str]:
+        """What calibrations must have been fitted to, by pair; those of other pairs to nothing."""
+        return {pair: self.key(pair) for pair, _, _ in self._serving}
 
     @property
     def calibrations(self) -> Mapping[Pair, Calibration]:
@@ -174,32 +186,42 @@ class Adapters:
 
     def key(self, pair: Pair) -> str:
         """What calibrations of this pair must have been fitted to."""
-        use = self.uses.get(pair)
-        return use.key if use else NOTHING
+        use, shipped = self.uses.get(pair), self.shipped.key(pair) if self.shipped else NOTHING
+        return " ".join(filter(None, [shipped, use.key if use else NOTHING]))
 
     def direction(self, pair: Pair) -> Direction | None:
-        """What serves this pair; None where nothing does."""
+        """What of the collection's own serves this pair; None where nothing does."""
         use = self.uses.get(pair)
         return self.by_name[use.adapter].directions[pair] if use else None
 
     def at(self, strength: float) -> Adapters:
-        """The same ones at another strength; none at 0."""
+        """The collection's own at another strength; none of them at 0."""
         uses = {pair: replace(use, strength=strength) for pair, use in self.uses.items()}
-        return Adapters(uses if strength > 0 else {}, self.by_name, self.joined)
+        return replace(self, uses=uses if strength > 0 else {})
 
     def move(self, modality: Modality, queries: Embeddings) -> Embeddings:
         """Queries with where they lie among segments of each modality that is adapted for.
 
-        Where they lay before, adapted or not, makes no difference.
+        Where they lay before, adapted or not, makes no difference. The collection's own adapters
+        start where the shipped one puts a query.
         """
-        plain, moved = replace(queries, adapted={}), {}
-        for (query, target), use in self.uses.items():
-            if query is modality:
-                found = self.by_name[use.adapter].directions[query, target]
-                before = plain.compared((query, target))
-                after = found.map(features_of(queries), before)
-                moved[target] = between(before, after, use.strength)
-        return replace(queries, adapted=moved)
+        found = replace(queries, adapted={})
+        for pair, direction, strength in self._serving:
+            if pair[0] is modality:
+                before = found.compared(pair)
+                after = direction.map(features_of(queries), before)
+                moved = between(before, after, strength)
+                found = replace(found, adapted={**found.adapted, pair[1]: moved})
+        return found
+
+    @property
+    def _serving(self) -> Iterator[tuple[Pair, Direction, float]]:
+        """Directions and their strengths, in the order in which they move a query."""
+        if self.shipped:
+            for pair, found in self.shipped.directions.items():
+                yield pair, found, found.strength
+        for pair, use in self.uses.items():
+            yield pair, self.by_name[use.adapter].directions[pair], use.strength
 
 
 def between(before: Floats, after: Floats, strength: float) -> Floats:

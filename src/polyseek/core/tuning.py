@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.types import AssetCounts, Embeddings, Floats, Modality, by_modality
+from polyseek.core.types import AssetCounts, Floats, Modality, by_modality
 
 Numbers: TypeAlias = "NDArray[np.floating]"
 Pair: TypeAlias = "tuple[Modality, Modality]"
@@ -256,30 +256,6 @@ class Tuning:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this is no tuning: {error!r}") from error
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Defaults:
-    """What ships with an encoder.
-
-    Attributes:
-        tuning: Fitted on permissively licensed pairs.
-        bank: Generic text queries, embedded; their texts are `learn.bank.generic_queries()`.
-        cohorts: By target modality: ``(n, dim)`` embeddings of segments that belong to no
-            collection, in the shared space and in the tower's own; an empty array for none.
-    """
-
-    tuning: Tuning
-    bank: Embeddings
-    cohorts: Mapping[Modality, Embeddings]
-
-    def cohort(self, pair: Pair) -> Floats | None:
-        """The cohort a query of this pair is compared with, in the space they are compared in."""
-        found = self.cohorts.get(pair[1])
-        if found is None:
-            return None
-        rows = found.compared(pair)
-        return rows if len(rows) else None
 
 
 COHORT_NEIGHBOURS = 5

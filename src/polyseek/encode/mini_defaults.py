@@ -12,7 +12,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from polyseek.core.tuning import Defaults, Tuning
+from polyseek.core.adapting import Adapter
+from polyseek.core.defaults import Defaults
+from polyseek.core.tuning import Tuning
 from polyseek.core.types import Embeddings, Floats, Modality
 from polyseek.encode.towers import unit
 
@@ -42,6 +44,8 @@ def save_defaults(file: BinaryIO, value: Defaults) -> None:
     arrays: dict[str, Any] = {
         "tuning": np.frombuffer(value.tuning.to_json().encode(), dtype=np.uint8)
     }
+    if value.adapter is not None:
+        arrays["adapter"] = np.frombuffer(value.adapter.to_bytes(), dtype=np.uint8)
     named: list[tuple[str, Embeddings]] = [("bank", value.bank), *value.cohorts.items()]
     for name, embeddings in named:
         arrays[f"{name}.shared"] = _quantised(embeddings.shared)
@@ -52,11 +56,13 @@ def save_defaults(file: BinaryIO, value: Defaults) -> None:
 def read_defaults(file: BinaryIO) -> Defaults:
     """Read what `save_defaults` wrote."""
     with np.load(file) as arrays:
-        names = {key.split(".")[0] for key in arrays.files} - {"tuning", "bank"}
+        names = {key.split(".")[0] for key in arrays.files} - {"tuning", "bank", "adapter"}
+        adapter = arrays.get("adapter")
         return Defaults(
             tuning=Tuning.from_json(arrays["tuning"].tobytes().decode()),
             bank=_embeddings(arrays, "bank"),
             cohorts={Modality(name): _embeddings(arrays, name) for name in names},
+            adapter=None if adapter is None else Adapter.from_bytes(adapter.tobytes()),
         )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyseek.core.adapting import Adapters
+from polyseek.core.defaults import Defaults, shipped_adapters
 from polyseek.core.protocols import Store
 from polyseek.core.reports import Progress, ProgressCallback
-from polyseek.core.tuning import Calibration, Defaults, Origin, Pair, Tuning, cohort_match
+from polyseek.core.tuning import Calibration, Origin, Pair, Tuning, cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality, by_modality
 from polyseek.learn.calibration import Examples, examples, fit, refit, separation, with_match
 from polyseek.learn.hub import hub_bias
@@ -79,7 +80,7 @@ def tune(
     for modality in (Modality.IMAGE, Modality.VIDEO):
         if modality in samples and len(samples[modality]) >= MIN_ROWS:
             asked[modality] = _some(samples[modality], QUERIES)
-    adapters, before = adapters or Adapters(), store.tuning or Tuning()
+    adapters, before = adapters or shipped_adapters(defaults), store.tuning or Tuning()
     asked = {modality: adapters.move(modality, queries) for modality, queries in asked.items()}
     pairs = [
         (query, target)
@@ -107,7 +108,7 @@ def tune(
         calibrations={**_by_adapters(adapters), **calibrations},
         bank=tuple(texts),
         fitted_assets=by_modality(store.counts()),
-        adapted={pair: adapters.key(pair) for pair in adapters.uses},
+        adapted=adapters.keys,
         notes=tuple(notes),
     )
     store.save_tuning(tuning)

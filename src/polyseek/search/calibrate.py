@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from polyseek.core.adapting import NOTHING, Adapters
+from polyseek.core.adapting import Adapters
+from polyseek.core.defaults import Defaults
 from polyseek.core.hits import Candidates, HubCorrection
 from polyseek.core.retriever import LOOK_ONCE, Refine
 from polyseek.core.tuning import (
     Calibration,
-    Defaults,
     Numbers,
     Pair,
     SparseEvidence,
@@ -53,20 +53,19 @@ class Calibrator:
     def calibration(self, pair: Pair) -> Calibration | None:
         """The collection's own, else that of a joined modality, else the shipped one, else None.
 
-        Neither says anything about queries that an adapter moves in another way than it was fitted
-        to; nor do the stored hub biases, so there is no correction either.
+        None of them says anything about queries that an adapter moves in another way than it was
+        fitted to; nor do the stored hub biases, so there is no correction either.
         """
-        if self.adapters.key(pair) != (self.tuning.key(pair) if self.tuning else NOTHING):
-            return None
-        own = self.tuning.calibrations.get(pair) if self.tuning else None
+        key, shipped = self.adapters.key(pair), self.defaults.tuning if self.defaults else Tuning()
+        current = self.tuning is None or self.tuning.key(pair) == key
+        own = self.tuning.calibrations.get(pair) if self.tuning and current else None
         if own is not None:
             return own
         joined = self.adapters.calibrations.get(pair)
         if joined is not None:
             return joined
-        if self.adapters.key(pair) != NOTHING:
-            return None
-        return self.defaults.tuning.calibrations.get(pair) if self.defaults else None
+        found = shipped.calibrations.get(pair) if shipped.key(pair) == key else None
+        return found if current or (found and not found.hub_strength) else None
 
     def hub(self, pair: Pair) -> HubCorrection | None:
         """How a store has to correct this pair's cosines."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
+from polyseek.core.defaults import Defaults, shipped_adapters
 from polyseek.core.errors import QueryError
 from polyseek.core.filters import check, parse
 from polyseek.core.glossary import Glossary
@@ -14,7 +15,6 @@ from polyseek.core.hits import Composition, Query, Term
 from polyseek.core.protocols import Encoder, Locator, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.reranking import Question
-from polyseek.core.tuning import Defaults
 from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.diversify import distinct
@@ -90,7 +90,8 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         embeddings = [embed(word.query, encoder, glossary) for word in words]
     # Nobody knows of what modality a bare vector is, so nothing that was fitted holds for it.
     fitted = all(rows.tower.size for rows in embeddings)
-    if adapters and fitted:
+    adapters = adapters or shipped_adapters(defaults)
+    if fitted:
         embeddings = [
             adapters.move(word.query.modality, rows)
             for word, rows in zip(words, embeddings, strict=True)
@@ -99,7 +100,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
     if asked.empty:
         raise _unread(whole)
     trace.lap("encode")
-    scale = Calibrator(defaults=defaults, tuning=store.tuning, adapters=adapters or Adapters())
+    scale = Calibrator(defaults=defaults, tuning=store.tuning, adapters=adapters)
     calibrator = scale if fitted else Calibrator()
     empty = Results(
         query=whole.label, hits=(), coverage=coverage(counts), retriever=stages.name,

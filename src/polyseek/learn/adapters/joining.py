@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from polyseek.core.defaults import Defaults
 from polyseek.core.maps import QueryMap, unit_or
-from polyseek.core.tuning import Calibration, Defaults, Pair
+from polyseek.core.tuning import Calibration, Pair
 from polyseek.core.types import Floats
 from polyseek.learn.adapters.ladder import Fitted, Task
 from polyseek.learn.adapters.pairs import Linked

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from polyseek.core.defaults import Defaults
 from polyseek.core.metrics import (
     Interval,
     Values,
@@ -17,7 +18,7 @@ from polyseek.core.metrics import (
     recall_at,
     reciprocal_ranks,
 )
-from polyseek.core.tuning import Calibration, Defaults, Origin, cohort_match
+from polyseek.core.tuning import Calibration, Origin, cohort_match
 from polyseek.core.types import Floats
 from polyseek.learn.adapters.closed_form import Cca, Ridge, Rung
 from polyseek.learn.adapters.ladder import Fitted, Task, fit

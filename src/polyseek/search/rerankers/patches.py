@@ -113,7 +113,8 @@ class PatchReranker:
         """The wanted texts' best moment of a sound."""
         if not isinstance(self._encoder, SoundPatchEncoder):
             return None
-        return _best([w * rows.shared.mean(axis=0) for w, rows in _texts(question)])
+        pair = Modality.TEXT, Modality.AUDIO
+        return _best([w * rows.compared(pair).mean(axis=0) for w, rows in _texts(question)])
 
     def _sentence_of(self, question: Question) -> _Fit | None:
         """How much better the wanted texts' best sentence of a passage fits than all of it.
