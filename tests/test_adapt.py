@@ -11,8 +11,10 @@ from polyseek.api import opening
 from polyseek.api.adapt import Adapting
 from polyseek.api.collection import Collection
 from polyseek.cli.app import app
+from polyseek.core.adapting import Adapter, Direction
 from polyseek.core.defaults import Defaults
 from polyseek.core.errors import ConfigError
+from polyseek.core.maps import QueryMap
 from polyseek.core.tuning import Tuning
 from polyseek.core.types import (
     AssetRecord,
@@ -201,6 +203,26 @@ def test_generic_items_without_tower_embeddings_are_not_asked_with(memory, pairs
     kept = {trial.pair: trial.kept for trial in run.run(pairs, install=False).trials}
     assert kept[IMAGE, TEXT] is None
     assert 0 <= kept[TEXT, IMAGE] <= 1
+
+
+def test_an_adapter_is_judged_against_what_ships(memory, pairs):
+    info = memory._encoder.info
+    nowhere = np.zeros((info.dim + info.towers[TEXT].dim, info.dim))
+    nowhere[:, 0] = 1e3
+    constant = QueryMap.linear(keep=0.0, mean=np.full(len(nowhere), -1.0), weights=nowhere)
+    direction = Direction(map=constant, strength=1.0, rung="test")
+    texts = Embeddings(np.eye(7, info.dim, dtype=np.float32), np.eye(7, 64, dtype=np.float32))
+    run = Adapting(
+        store=memory.store, encoder=memory._encoder, shelf=memory._shelf, tuner=memory._tuner,
+        defaults=Defaults(
+            tuning=Tuning(), bank=texts, cohorts={},
+            adapter=Adapter(name="names", encoder="fake", directions={(TEXT, IMAGE): direction}),
+        ),
+    )  # fmt: skip
+    before = {t.pair: t.verdict.before for t in run.run(pairs, install=False).trials}
+    placed = before[TEXT, IMAGE].placed
+    np.testing.assert_allclose(placed, np.eye(1, info.dim).repeat(len(placed), axis=0), atol=1e-3)
+    assert before[IMAGE, TEXT].placed.std(axis=0).any()
 
 
 def test_measuring_alone_changes_nothing(memory, pairs):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from polyseek.core.defaults import shipped_adapters
 from polyseek.core.tuning import Origin
 from polyseek.core.types import Modality
 from polyseek.encode.mini import DIM
@@ -48,6 +49,19 @@ def test_only_pictures_and_videos_are_corrected_for_hubs(shipped):
         assert calibrator.hub((TEXT, target)).strength == 0.75
     for pair in ((TEXT, TEXT), (TEXT, AUDIO), (IMAGE, AUDIO), (AUDIO, AUDIO), (IMAGE, IMAGE)):
         assert calibrator.hub(pair) is None
+
+
+@pytest.mark.parametrize("find", [defaults, multilingual_defaults])
+def test_words_and_sounds_look_for_each_other_by_names_too(find):
+    shipped = find()
+    assert shipped.tuning.adapted == shipped_adapters(shipped).keys
+    assert set(shipped.tuning.adapted) == {(TEXT, AUDIO), (AUDIO, TEXT)}
+    moved = shipped_adapters(shipped).move(TEXT, shipped.bank)
+    rows = moved.compared((TEXT, AUDIO))
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert 0.3 < np.vecdot(rows, shipped.bank.shared).mean() < 0.95  # not far, and not nowhere
+    assert not rows[:, -1].any()  # the pictures' own coordinate
+    assert moved.compared((TEXT, IMAGE)) is shipped.bank.shared
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Adapters from pairs, on made-up embeddings whose best map is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from polyseek.learn.adapters.pairs import Linked, Side, folds_of, same
 from polyseek.learn.adapters.residual import Residual
 from polyseek.learn.adapters.trial import calibrate, climb
 
-TEXT, IMAGE = Modality.TEXT, Modality.IMAGE
+TEXT, IMAGE, AUDIO = Modality.TEXT, Modality.IMAGE, Modality.AUDIO
 DIM = 12
 
 
@@ -187,6 +189,40 @@ def test_strength_goes_from_unadapted_to_adapted():
     np.testing.assert_array_equal(
         moved.take(np.array([3])).adapted[IMAGE], moved.adapted[IMAGE][3:4]
     )
+
+
+def shift(by, strength=0.5):
+    """Moves queries towards their own embedding, turned by so many places."""
+    turned = np.roll(np.eye(DIM), by, axis=1)
+    weights = np.concatenate([turned, np.zeros((DIM, DIM))])
+    found = QueryMap.linear(keep=0.0, mean=np.zeros(2 * DIM), weights=weights)
+    return Direction(map=found, strength=strength, rung="test")
+
+
+def test_what_ships_serves_its_pairs_and_own_adapters_start_from_it():
+    pair, other = (TEXT, AUDIO), (TEXT, IMAGE)
+    queries = pairs().first.embeddings
+    ships = Adapter(name="names-1", encoder="e", directions={pair: shift(1)})
+    own = Adapter(name="a", encoder="e", directions={pair: shift(2), other: shift(3)})
+    shipped = Adapters(shipped=ships)
+    alone = shipped.move(TEXT, queries)
+    turned = np.roll(queries.shared, 1, axis=1)
+    np.testing.assert_allclose(
+        alone.compared(pair), between(queries.shared, turned, 0.5), atol=1e-6
+    )
+    assert alone.compared(other) is queries.shared
+    assert not shipped.move(IMAGE, queries).adapted
+
+    uses = {p: Use(adapter="a", strength=1.0) for p in own.directions}
+    both = replace(shipped, uses=uses, by_name={"a": own})
+    expected = between(alone.compared(pair), np.roll(queries.shared, 2, axis=1), 1.0)
+    np.testing.assert_allclose(both.move(TEXT, alone).compared(pair), expected, atol=1e-6)
+    np.testing.assert_array_equal(
+        both.at(0).move(TEXT, queries).compared(pair), alone.compared(pair)
+    )
+    assert shipped.keys == {pair: "names-1@0.5"} == both.at(0).keys
+    assert both.keys == {pair: "names-1@0.5 a@1", other: "a@1"}
+    assert (both.direction(pair), shipped.direction(pair)) == (own.directions[pair], None)
 
 
 def test_a_query_without_a_direction_stays_where_it_was():

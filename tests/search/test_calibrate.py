@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from polyseek.core.adapting import Adapter, Direction
 from polyseek.core.config import SearchOptions
 from polyseek.core.defaults import Defaults
 from polyseek.core.errors import InvalidFilterError, QueryError
 from polyseek.core.hits import Candidates, Hit, Query
+from polyseek.core.maps import QueryMap
 from polyseek.core.tuning import Calibration, Origin, Tuning
 from polyseek.core.types import (
     AssetRecord,
@@ -141,6 +143,55 @@ def test_what_a_collection_learned_comes_before_what_ships(store, encoder):
     assert after.hits[0].score == before.score
     (step,) = after.plan
     assert step.calibration.origin is Origin.COLLECTION
+
+
+def turned(dim, features):
+    """Moves queries from the first axis to the second."""
+    weights = np.zeros((features, dim))
+    weights[0, 1] = 1
+    found = QueryMap.linear(keep=0.0, mean=np.zeros(features), weights=weights)
+    return Direction(map=found, strength=1.0, rung="test")
+
+
+@pytest.fixture
+def moving(encoder):
+    """Defaults whose text queries among sounds are moved, and whose calibration knows it."""
+    dims = encoder.info.dim, encoder.info.dim + encoder.info.towers[TEXT].dim
+    adapter = Adapter(name="names", encoder="fake", directions={(TEXT, AUDIO): turned(*dims)})
+    found = shipped(audio=PLAIN, image=PLAIN)
+    tuning = replace(found.tuning, adapted={(TEXT, AUDIO): "names@1"})
+    return replace(found, tuning=tuning, adapter=adapter)
+
+
+def test_an_adapter_that_ships_moves_queries_and_is_calibrated(store, encoder, moving):
+    put(store, AUDIO, first=1.0, second=0.0)
+    put(store, IMAGE, picture=0.5)
+    found = ask(store, encoder, moving, show_all=True)
+    assert names(found) == ["second", "picture", "first"]
+    best, picture, worst = found.hits
+    assert (best.score, worst.score) == (pytest.approx(1), pytest.approx(0))
+    assert best.probability == pytest.approx(logistic(-2 + 10))
+    assert picture.probability == pytest.approx(logistic(-2 + 5))
+
+
+def test_a_calibration_for_queries_that_lie_elsewhere_is_none(store, encoder, moving):
+    put(store, AUDIO, sound=0.5)
+    unaware = replace(moving, tuning=replace(moving.tuning, adapted={}))
+    assert ask(store, encoder, unaware, show_all=True).hits[0].probability is None
+
+
+@pytest.mark.parametrize("hub_strength", [0.0, 0.5])
+def test_a_tuning_from_before_an_adapter_shipped_costs_only_what_it_knows(
+    store, encoder, moving, hub_strength
+):
+    put(store, AUDIO, second=0.0, bias=[0.3])
+    stale = replace(PLAIN, intercept=5, origin=Origin.COLLECTION)
+    store.save_tuning(Tuning(calibrations={(TEXT, AUDIO): stale}))
+    known = replace(PLAIN, hub_strength=hub_strength)
+    tuning = replace(moving.tuning, calibrations={(TEXT, AUDIO): known})
+    (hit,) = ask(store, encoder, replace(moving, tuning=tuning), show_all=True).hits
+    # Its hub biases are of queries that lay elsewhere.
+    assert hit.probability == (None if hub_strength else pytest.approx(logistic(-2 + 10)))
 
 
 def test_probability_orders_a_mixed_list_and_the_score_does_not(store, encoder):
