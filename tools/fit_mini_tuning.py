@@ -46,7 +46,8 @@ ENCODERS: dict[str, tuple[Callable[[Settings], Encoder], str]] = {
     mini_multilingual.NAME: (mini_multilingual.load, MULTILINGUAL_FILE),
 }
 SAME, OTHER = 0.7, 0.55
-COHORT_PICTURES, COHORT_TEXTS = 550, 550
+COHORT_PICTURES, COHORT_TEXTS, COHORT_SOUNDS = 550, 550, 550
+QUERIES = ("{}", "the sound of {}", "a recording of {}")
 SIZES = (50, 100, 200, 400, 800)
 ROUNDS = 8
 MAX_QUERIES = 200
@@ -112,6 +113,17 @@ def pictures(folder: Path) -> list[tuple[Path, str, str]]:
             twice.add(name)
         found[name] = (folder / row["path"], name, " ".join(row["texts"][1:]))
     return [each for name, each in sorted(found.items()) if name not in twice]
+
+
+def sound_queries(classes: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Texts that look for a sound by one of its class's names, and the class of each."""
+    found = [
+        (wording.format(part.strip().lower()), row)
+        for wording in QUERIES
+        for row, name in enumerate(classes)
+        for part in name.split(",")
+    ]
+    return [text for text, _ in found], np.array([row for _, row in found], np.int64)
 
 
 def simulated_sounds(count: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
@@ -207,7 +219,9 @@ def build(encoder: Encoder, options: argparse.Namespace) -> Defaults:
     )
     adapters = Adapters(shipped=adapter)
     classes_say = meaning("classes", TEXT, classes).tower
-    sound_names = Items(adapters.move(TEXT, said[0]), classes_say)
+    texts, of_name = sound_queries(classes)
+    asked = adapters.move(TEXT, embed("sound queries", TEXT, texts))
+    sound_names = Items(asked, classes_say[of_name])
     made, of_class = simulated_sounds(2000, rng)
     unheard = np.zeros((len(made), encoder.info.towers[AUDIO].dim), np.float32)
     sounds = Items(adapters.move(AUDIO, Embeddings(made, unheard)), classes_say[of_class])
@@ -219,7 +233,7 @@ def build(encoder: Encoder, options: argparse.Namespace) -> Defaults:
     cohorts = {
         IMAGE: images.take(cohort_rows).embeddings,
         TEXT: Embeddings(bank.shared[some], bank.tower[some]),
-        AUDIO: Embeddings(shipped_sound_head().class_vectors, nothing),
+        AUDIO: Embeddings(simulated_sounds(COHORT_SOUNDS, np.random.default_rng(1))[0], nothing),
     }
     cohorts[VIDEO] = cohorts[IMAGE]
     blank = Defaults(tuning=Tuning(), bank=adapters.move(TEXT, bank), cohorts=cohorts)

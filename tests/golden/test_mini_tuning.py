@@ -69,7 +69,7 @@ def test_words_and_sounds_look_for_each_other_by_names_too(find):
     [
         ((TEXT, IMAGE), 0.17, 0.15, 0.79),
         ((TEXT, TEXT), 0.60, 0.15, 0.79),
-        ((TEXT, AUDIO), 0.40, 0.15, 0.53),
+        ((TEXT, AUDIO), 0.45, 0.40, 0.51),
         ((IMAGE, IMAGE), 0.75, 0.60, 0.81),
     ],
 )
