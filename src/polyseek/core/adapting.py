@@ -165,7 +165,7 @@ class Adapters:
         uses: By pair, of the collection's own.
         by_name: The adapters named in `uses`.
         joined: By modality, what joins it to the encoder's shared space.
-        shipped: The encoder's, which serves its pairs as long as no other does; None for none.
+        shipped: The encoder's, which moves queries before they do; None for none.
     """
 
     uses: Mapping[Pair, Use] = field(default_factory=dict)

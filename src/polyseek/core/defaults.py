@@ -20,7 +20,7 @@ class Defaults:
         cohorts: By target modality: ``(n, dim)`` embeddings of segments that belong to no
             collection, in the shared space and in the tower's own; an empty array for none.
         adapter: Moves queries of pairs of modalities that the shared space alone serves less
-            well, as long as no adapter of the collection does; None for none.
+            well, before any adapter of the collection; None for none.
     """
 
     tuning: Tuning
