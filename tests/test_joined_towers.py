@@ -326,6 +326,37 @@ def test_a_tower_claims_files_that_another_decoder_reads(
         collection.adapt(pairs, tower=tower, modality="thermal")
 
 
+def test_pictures_with_a_special_ending_are_pictures_until_a_tower_claims_them(
+    collection, folder, pairs, tower, tmp_path
+):
+    yard = folder / "yard.thermal.jpg"
+    Image.new("RGB", (16, 16), "green").save(yard)
+    np.save(folder / "yard.thermal.npy", np.ones((4, 4), np.float32))
+    collection.add(folder, workers=1)
+    assert collection.modalities()[IMAGE] == len(COLOURS) + 1
+    collection.adapt(pairs, tower=tower, modality="thermal")
+    left = collection.add(folder, workers=1)
+    assert [failure.reason for failure in left.failures] == []
+    assert collection.modalities() == {IMAGE: len(COLOURS) + 1, THERMAL: COUNT}
+    found = collection.search(yard, modalities=["image"], limit=2)
+    assert {hit.uri.rsplit("/", 1)[1] for hit in found.hits} == {yard.name, "green.png"}
+    # Another tower, which claims them.
+    collection.adapters.remove("thermal-1")
+    path = tmp_path / "both.py"
+    claims = TOWER.replace('"*.heat"', '("*.heat", "*.thermal.jpg")')
+    path.write_text(
+        claims.replace(
+            "    rows", "    if file.name.endswith('g'):\n        return np.ones(16)\n    rows"
+        )
+    )
+    collection.adapt(pairs, tower=f"{path}:embed", modality="thermal")
+    collection.add(folder, workers=1)
+    assert collection.modalities() == {IMAGE: len(COLOURS), THERMAL: COUNT + 1}
+    collection.adapters.remove("thermal-1")
+    collection.add(folder, workers=1)
+    assert collection.modalities() == {IMAGE: len(COLOURS) + 1}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

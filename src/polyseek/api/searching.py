@@ -98,7 +98,7 @@ class Searcher:
             check(parse(filter), self._store.fields())
         asked = ask(
             query, self._store, vector=vector, sparse=sparse, offline=self._settings.offline,
-            readers=self._encoder.info.readers,
+            encoder=self._encoder.info,
         )  # fmt: skip
         if asked is None and not like and not unlike and (filter or options.modalities):
             return browse(self._store, options, preview=self._preview)
@@ -131,7 +131,7 @@ class Searcher:
         options = self._options(None, {"show_all": True, "collapse": False, "diverse": 0.0})
         rerank = Rerank(depth=DEPTH, budget_ms=_ALL_THE_TIME_MS)
         search(
-            read(query, offline=self._settings.offline, readers=self._encoder.info.readers),
+            read(query, offline=self._settings.offline, encoder=self._encoder.info),
             encoder=self._encoder,
             store=self._store,
             options=replace(options, retriever=replace(options.retriever, rerank=rerank)),
