@@ -166,6 +166,17 @@ def test_it_stays_with_the_collection_and_goes_with_the_version(
     assert {failure.status for failure in report.failures} == {AssetStatus.UNSUPPORTED}
 
 
+def test_files_of_a_joined_tower_are_questions_of_an_evaluation(collection, folder, pairs, tower):
+    asked = [(f"media/h{i:02}.heat", f"media/{COLOURS[main]}.png") for i, main, _ in scenes()]
+    labels = table(folder.parent / "labels.csv", asked, ("query_path", "path"))
+    with pytest.raises(ConfigError, match=r"60 queries cannot be read: .*not supported"):
+        collection.evaluate(labels)
+    collection.adapt(pairs, tower=tower, modality="thermal")
+    run = collection.evaluate(labels)
+    assert "thermal -> image" in {one.name for one in run.directions}
+    assert not any("cannot be read" in note for note in run.notes)
+
+
 def test_another_version_moves_what_is_indexed_and_reads_nothing(collection, folder, pairs, tower):
     collection.adapt(pairs, tower=tower, modality="thermal")
     collection.add(folder, workers=1)
