@@ -404,6 +404,9 @@ def test_the_shell_joins_lists_and_refuses(folder, pairs, tower, monkeypatch):
     assert "joined" in done.output
     listed = run(app, ["adapters", "-c", "c", "--json"])
     assert {row["in_use"] for row in json.loads(listed.output)} == {1.0}
+    assert "thermal is joined by thermal-1" in run(app, ["status", "-c", "c"]).output
+    held = json.loads(run(app, ["status", "-c", "c", "--json"]).output)
+    assert held["joined"] == {"thermal": "thermal-1"}
     run(app, ["index", str(folder), "-c", "c"])
     found = run(app, ["search", "red", "--modality", "thermal", "-c", "c", "--json"])
     assert json.loads(found.output)["hits"][0]["uri"].endswith(".heat")

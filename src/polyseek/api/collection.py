@@ -392,6 +392,7 @@ class Collection(Learning):
             assets=assets,
             modalities=by_modality(counts),
             failures=list(self._failures()),
+            joined=self._shelf.joins(),
         )
 
     def _failures(self) -> Iterator[Failure]:

@@ -309,6 +309,7 @@ class StatusOut(BaseModel):
     modalities: dict[Modality, int]
     failures: list[FailureOut]
     failures_total: int
+    joined: dict[Modality, str]
 
 
 class FieldOut(BaseModel):
