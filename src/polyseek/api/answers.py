@@ -46,6 +46,7 @@ def status_of(answer: Mapping[str, Any], location: str) -> Status:
             for one in answer["failures"]
         ],
         joined={Modality(name): by for name, by in answer["joined"].items()},
+        notes=answer["notes"],
     )
 
 

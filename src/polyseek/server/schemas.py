@@ -310,6 +310,7 @@ class StatusOut(BaseModel):
     failures: list[FailureOut]
     failures_total: int
     joined: dict[Modality, str]
+    notes: list[str]
 
 
 class FieldOut(BaseModel):
