@@ -256,7 +256,7 @@ def test_what_a_killed_run_has_not_moved_is_told_and_moved_by_the_next(
     assert "tune" in {step.stage for step in steps}
 
 
-@pytest.mark.parametrize("step", ["delete", "save_note", "attach"])
+@pytest.mark.parametrize("step", ["delete", "save_note"])
 def test_a_version_whose_removal_was_killed_can_be_removed(collection, folder, pairs, tower, step):
     collection.adapt(pairs, tower=tower, modality="thermal")
     collection.add(folder, workers=1)
