@@ -416,9 +416,9 @@ def test_pictures_with_a_special_ending_are_pictures_until_a_tower_claims_them(
     collection.add(folder, workers=1)
     assert collection.modalities()[IMAGE] == len(COLOURS) + 1
     collection.adapt(pairs, tower=tower, modality="thermal")
-    left = collection.add(folder, workers=1)
-    assert [failure.reason for failure in left.failures] == []
-    assert collection.modalities() == {IMAGE: len(COLOURS) + 1, THERMAL: COUNT}
+    Image.new("RGB", (16, 16), "red").save(folder / "late.thermal.jpg")
+    assert not collection.add(folder, workers=1).failures
+    assert collection.modalities() == {IMAGE: len(COLOURS) + 2, THERMAL: COUNT}
     found = collection.search(yard, modalities=["image"], limit=2)
     assert {hit.uri.rsplit("/", 1)[1] for hit in found.hits} == {yard.name, "green.png"}
     # Another tower, which claims them.
@@ -432,10 +432,10 @@ def test_pictures_with_a_special_ending_are_pictures_until_a_tower_claims_them(
     )
     collection.adapt(pairs, tower=f"{path}:embed", modality="thermal")
     collection.add(folder, workers=1)
-    assert collection.modalities() == {IMAGE: len(COLOURS), THERMAL: COUNT + 1}
+    assert collection.modalities() == {IMAGE: len(COLOURS), THERMAL: COUNT + 2}
     collection.adapters.remove("thermal-1")
     collection.add(folder, workers=1)
-    assert collection.modalities() == {IMAGE: len(COLOURS) + 1}
+    assert collection.modalities() == {IMAGE: len(COLOURS) + 2}
 
 
 @pytest.mark.parametrize(
