@@ -179,6 +179,49 @@ def test_the_stages_of_a_retriever_are_measured(collection, tmp_path, monkeypatc
         collection.evaluate(retriever=stages)
 
 
+def test_a_reranker_is_loaded_again_when_something_it_was_made_of_changed(
+    changing, tmp_path, monkeypatch
+):
+    class Reads:
+        """In the order they came; made of a note that the stages name."""
+
+        made = 0
+
+        def __init__(self, setup):
+            Reads.made += 1
+            name = setup.options["note"]
+            self.known = dict(setup.notes) if name == "every" else setup.notes.get(name)
+
+        def scores(self, question, candidates):
+            return [-i for i in range(len(candidates))]
+
+    monkeypatch.setattr(
+        "polyseek.core.plugins.load",
+        lambda role, name, load=plugins.load: Reads if name == "reads" else load(role, name),
+    )
+    stages = tmp_path / "reads.toml"
+
+    def loads(name="mine"):
+        stages.write_text(f'[rerank]\nby = ["reads"]\n[rerank.reads]\nnote = "{name}"\n')
+        before = Reads.made
+        changing.search("red", retriever=stages)
+        return Reads.made - before
+
+    def note(name, text):
+        with changing.store.writing():
+            changing.store.save_note(name, text)
+
+    assert [loads(), loads()] == [1, 0]
+    note("other", "1")
+    assert loads() == 0
+    for text in ("1", "2", None):  # made, changed, gone
+        note("mine", text)
+        assert [loads(), loads()] == [1, 0]
+    assert [loads("every"), loads("every")] == [1, 0]
+    note("other", None)
+    assert loads("every") == 1
+
+
 def test_a_saved_default_is_what_is_measured(changing, tmp_path):
     (tmp_path / "mine.toml").write_text("[limits]\nhits = 3\n")
     changing.retrievers.save(tmp_path / "mine.toml", "default")

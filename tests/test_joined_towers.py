@@ -2,6 +2,9 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -166,6 +169,17 @@ def test_it_stays_with_the_collection_and_goes_with_the_version(
     assert {failure.status for failure in report.failures} == {AssetStatus.UNSUPPORTED}
 
 
+def test_files_of_a_joined_tower_are_questions_of_an_evaluation(collection, folder, pairs, tower):
+    asked = [(f"media/h{i:02}.heat", f"media/{COLOURS[main]}.png") for i, main, _ in scenes()]
+    labels = table(folder.parent / "labels.csv", asked, ("query_path", "path"))
+    with pytest.raises(ConfigError, match=r"60 queries cannot be read: .*not supported"):
+        collection.evaluate(labels)
+    collection.adapt(pairs, tower=tower, modality="thermal")
+    run = collection.evaluate(labels)
+    assert "thermal -> image" in {one.name for one in run.directions}
+    assert not any("cannot be read" in note for note in run.notes)
+
+
 def test_another_version_moves_what_is_indexed_and_reads_nothing(collection, folder, pairs, tower):
     collection.adapt(pairs, tower=tower, modality="thermal")
     collection.add(folder, workers=1)
@@ -183,6 +197,73 @@ def test_another_version_moves_what_is_indexed_and_reads_nothing(collection, fol
     np.testing.assert_allclose(np.linalg.norm(moved.shared, axis=1), 1, atol=1e-4)
     with pytest.raises(ConfigError, match="has no strength"):
         collection.adapters.use("thermal-2", strength=0.5)
+
+
+KILLED = """
+import os, signal, sys
+from polyseek.api import opening, towers
+from polyseek.testing import FakeEncoder
+
+where, change, step, calls = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+towers._FETCH = 20
+opened = opening.open(where, loader=lambda *_: FakeEncoder())
+real = getattr(opened.store, step)
+
+def counted(*given):
+    global calls
+    calls -= 1
+    if calls < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*given)
+
+setattr(opened.store, step, counted)
+getattr(opened.adapters, change)("thermal-1")
+"""
+
+
+def killed(collection, change, step, calls):
+    """A change of the first version in a process that is killed where it makes a step."""
+    given = [collection.location, change, step, str(calls)]
+    done = subprocess.run([sys.executable, "-c", KILLED, *given], check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("finish", ["add", "use"])
+def test_what_a_killed_run_has_not_moved_is_told_and_moved_by_the_next(
+    collection, folder, pairs, tower, settings, finish
+):
+    collection.adapt(pairs, tower=tower, modality="thermal")
+    collection.add(folder, workers=1)
+    uris = [file.as_uri() for file in folder.glob("*.heat")]
+    first = vectors(collection, uris).shared
+    few = table(folder.parent / "few.csv", rows_of(pairs)[:30])
+    collection.adapt(few, tower=tower, modality="thermal", force=True)
+    status = collection.status()
+    assert (status.joined, status.notes) == ({THERMAL: "thermal-2"}, [])
+    killed(collection, "use", "upsert", 1)
+    moved = np.isclose(vectors(collection, uris).shared, first, atol=1e-3).all(axis=1)
+    assert moved.sum() == 20
+    status = collection.status()
+    assert status.joined == {THERMAL: "thermal-1"}
+    assert "'polyseek adapters use thermal-1' or the next 'polyseek index'" in status.notes[0]
+    again, steps = opened(folder.parent, settings), []
+    if finish == "use":
+        again.adapters.use("thermal-1", progress=steps.append)
+    else:
+        assert again.add(folder, workers=1, progress=steps.append).updated == 0
+    np.testing.assert_allclose(vectors(collection, uris).shared, first, atol=1e-3)
+    assert again.status().notes == collection.status().notes == []
+    assert "tune" in {step.stage for step in steps}
+
+
+@pytest.mark.parametrize("step", ["delete", "save_note"])
+def test_a_version_whose_removal_was_killed_can_be_removed(collection, folder, pairs, tower, step):
+    collection.adapt(pairs, tower=tower, modality="thermal")
+    collection.add(folder, workers=1)
+    killed(collection, "remove", step, 0)
+    if collection.status().joined:
+        collection.adapters.remove("thermal-1")
+    assert (collection.status().joined, collection.modalities()) == ({}, {IMAGE: len(COLOURS)})
 
 
 def test_another_encoder_leaves_them_out_and_says_so(collection, folder, pairs, tower, monkeypatch):
@@ -326,6 +407,37 @@ def test_a_tower_claims_files_that_another_decoder_reads(
         collection.adapt(pairs, tower=tower, modality="thermal")
 
 
+def test_pictures_with_a_special_ending_are_pictures_until_a_tower_claims_them(
+    collection, folder, pairs, tower, tmp_path
+):
+    yard = folder / "yard.thermal.jpg"
+    Image.new("RGB", (16, 16), "green").save(yard)
+    np.save(folder / "yard.thermal.npy", np.ones((4, 4), np.float32))
+    collection.add(folder, workers=1)
+    assert collection.modalities()[IMAGE] == len(COLOURS) + 1
+    collection.adapt(pairs, tower=tower, modality="thermal")
+    Image.new("RGB", (16, 16), "red").save(folder / "late.thermal.jpg")
+    assert not collection.add(folder, workers=1).failures
+    assert collection.modalities() == {IMAGE: len(COLOURS) + 2, THERMAL: COUNT}
+    found = collection.search(yard, modalities=["image"], limit=2)
+    assert {hit.uri.rsplit("/", 1)[1] for hit in found.hits} == {yard.name, "green.png"}
+    # Another tower, which claims them.
+    collection.adapters.remove("thermal-1")
+    path = tmp_path / "both.py"
+    claims = TOWER.replace('"*.heat"', '("*.heat", "*.thermal.jpg")')
+    path.write_text(
+        claims.replace(
+            "    rows", "    if file.name.endswith('g'):\n        return np.ones(16)\n    rows"
+        )
+    )
+    collection.adapt(pairs, tower=f"{path}:embed", modality="thermal")
+    collection.add(folder, workers=1)
+    assert collection.modalities() == {IMAGE: len(COLOURS), THERMAL: COUNT + 2}
+    collection.adapters.remove("thermal-1")
+    collection.add(folder, workers=1)
+    assert collection.modalities() == {IMAGE: len(COLOURS) + 2}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -362,6 +474,9 @@ def test_the_shell_joins_lists_and_refuses(folder, pairs, tower, monkeypatch):
     assert "joined" in done.output
     listed = run(app, ["adapters", "-c", "c", "--json"])
     assert {row["in_use"] for row in json.loads(listed.output)} == {1.0}
+    assert "thermal is joined by thermal-1" in run(app, ["status", "-c", "c"]).output
+    held = json.loads(run(app, ["status", "-c", "c", "--json"]).output)
+    assert (held["joined"], held["notes"]) == ({"thermal": "thermal-1"}, [])
     run(app, ["index", str(folder), "-c", "c"])
     found = run(app, ["search", "red", "--modality", "thermal", "-c", "c", "--json"])
     assert json.loads(found.output)["hits"][0]["uri"].endswith(".heat")

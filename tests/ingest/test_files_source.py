@@ -1,7 +1,9 @@
 import json
 import os
 import pickle
-import tempfile
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -208,17 +210,35 @@ def test_types_are_those_of_all_rows_however_many_blocks(tmp_path, monkeypatch):
     assert read_table(tmp_path / "m.parquet")["299.jpg"] == {"n": 299}
 
 
-def test_a_table_reaches_workers_by_its_file_and_leaves_none_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+def test_a_table_stays_where_assets_are_listed():
     table = JoinedTable((f"{i}.jpg", {"n": i}) for i in range(10_000))
-    small = pickle.dumps(table)
-    assert len(small) < 1_000
-    assert pickle.loads(small)["77.jpg"] == {"n": 77}
-    assert (table.get("none.jpg"), len(table)) == (None, 10_000)
+    assert len(pickle.dumps(table)) < 1_000
+    assert (table["77.jpg"], table.get("none.jpg"), len(table)) == ({"n": 77}, None, 10_000)
     assert JoinedTable([("a", {"n": 1}), ("b", {}), ("a", {"n": 2})]) == {"b": {}, "a": {"n": 2}}
-    del table
-    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+KILLED = """
+import os, signal
+from polyseek.ingest.sources.joined import JoinedTable
+
+table = JoinedTable((f"{i}.jpg", {"caption": "a photo " * 20}) for i in range(50_000))
+assert table["49999.jpg"]
+print("made", flush=True)
+signal.pause()
+"""
+
+
+def test_nothing_is_left_of_the_table_of_a_process_that_is_killed(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path), "SQLITE_TMPDIR": str(tmp_path)},
+    )
+    with process:
+        assert process.stdout.readline() == b"made\n"
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_jsonl_rows_keep_lists_and_dates(tmp_path):

@@ -54,6 +54,12 @@ def test_a_picture_is_as_large_as_it_is(tmp_path):
     assert picture.getpixel((0, 0)) == (255, 0, 0)
 
 
+def test_a_picture_that_is_called_like_a_map_is_a_picture(tmp_path):
+    path = tmp_path / "yard.thermal.png"
+    Image.new("RGB", (20, 10), "red").save(path)
+    assert signal_of(hit(path, Modality.IMAGE)).getpixel((0, 0)) == (255, 0, 0)
+
+
 def test_a_moment_of_a_video_is_its_middle(film):
     red, blue = (
         signal_of(hit(film, Modality.VIDEO, start, start + 1)).getpixel((30, 20))

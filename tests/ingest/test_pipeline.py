@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -22,6 +23,7 @@ from polyseek.core.types import Asset, AssetStatus, Manifest, Modality, Segment,
 from polyseek.ingest import pipeline, plan
 from polyseek.ingest.batch import Batcher, lent
 from polyseek.ingest.decode import Part, decode
+from polyseek.ingest.decoders.text import TextDecoder
 from polyseek.ingest.pipeline import ingest
 from polyseek.ingest.sources.files import FileSource
 from polyseek.ingest.workers import Workers
@@ -94,6 +96,35 @@ def test_first_run_indexes_everything_and_the_second_does_nothing(folder, encode
     again = run(folder, encoder, store)
     assert (again.added, again.skipped) == (0, 4)
     assert (store.version, encoder.calls) == (version, calls)
+
+
+def test_special_endings_mean_nothing_to_an_encoder_without_their_tower(folder, encoder, store):
+    Image.new("RGB", (32, 24), "red").save(folder / "yard.thermal.JPG", "JPEG")
+    Image.new("L", (32, 24), 90).save(folder / "room.depth.png")
+    (folder / "walk.imu.csv").write_text("caption,n\na walk,1\n")
+    np.save(folder / "room.depth.npy", np.ones((8, 8), np.float32))
+    (failure,) = run(folder, encoder, store).failures
+    assert failure.uri.endswith("room.depth.npy")
+    assert (failure.status, failure.reason) == ("unsupported", "'.npy' files are not supported")
+    kinds = {name: record(store, name).modalities for name in ("yard.thermal.JPG", "walk.imu.csv")}
+    assert kinds == {"yard.thermal.JPG": (Modality.IMAGE,), "walk.imu.csv": (Modality.TEXT,)}
+    assert record(store, "room.depth.png").modalities == (Modality.IMAGE,)
+    assert run(folder, encoder, store).skipped == 8
+
+
+def test_what_was_refused_for_its_special_ending_is_read_by_the_next_run(folder, encoder, store):
+    Image.new("RGB", (32, 24), "red").save(folder / "yard.thermal.jpg")
+    run(folder, encoder, store)
+    before = record(store, "yard.thermal.jpg")
+    refused = replace(
+        before, status=AssetStatus.UNSUPPORTED, reason="the encoder cannot read thermal",
+        modalities=(), segments=0, content_hash=None,
+    )  # fmt: skip
+    for reason in ("the encoder cannot read thermal", "the encoder cannot read image"):
+        with store.writing():
+            store.upsert([replace(refused, reason=reason)], [])
+        again = run(folder, encoder, store)
+        assert (again.updated, again.skipped) == ((1, 4) if "thermal" in reason else (0, 5))
 
 
 def test_metadata_of_a_segment(folder, encoder, store, tmp_path):
@@ -227,7 +258,7 @@ def test_an_unsupported_asset_is_tried_again_once_there_is_a_decoder(
     (folder / "a.new").write_text("x")
     run(folder, encoder, store)
     assert run(folder, encoder, store).skipped == 5
-    monkeypatch.setattr(plan, "_suffixes", lambda: frozenset({".new"}))
+    monkeypatch.setattr(plan, "_decoders", lambda _: {".new": TextDecoder()})
     assert run(folder, encoder, store).skipped == 4
 
 

@@ -12,6 +12,7 @@ from polyseek.core.errors import AssetError, DecodeError, QueryError, Unsupporte
 from polyseek.core.types import Modality
 from polyseek.ingest import term as term_module
 from polyseek.ingest.term import MAX_PIECES, MAX_TEXT_CHARS, read_query
+from polyseek.testing import FakeEncoder
 
 
 def picture_bytes(size=(40, 20), kind="PNG", **options):
@@ -31,6 +32,14 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "data.bin").write_bytes(b"x")
     (tmp_path / "album").mkdir()
     return tmp_path
+
+
+def test_a_special_ending_counts_where_the_encoder_has_the_tower(folder):
+    (folder / "yard.thermal.png").write_bytes(picture_bytes())
+    assert read_query("yard.thermal.png").modality is Modality.THERMAL
+    assert read_query("yard.thermal.png", encoder=FakeEncoder().info).modality is Modality.IMAGE
+    with pytest.raises(QueryError, match="no such file"):
+        read_query("walk.imu.csv", encoder=FakeEncoder().info)
 
 
 # texts

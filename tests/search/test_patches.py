@@ -1,5 +1,6 @@
 """Words that look for their part of a picture, with an encoder whose parts are colours."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,6 +212,18 @@ def test_a_folder_that_cannot_be_written_costs_no_answer(reranker, tmp_path, cap
     one = drawn(tmp_path / "a.png", "red", "blue", "red", "red")
     assert len(list(reranker.scores(question("red"), [one]))) == 1
     assert "parts of hits are not kept" in caplog.text
+
+
+def test_a_full_disk_is_told_and_left_as_it_was(tmp_path, caplog):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        patches._keep(tmp_path / "ab" / "parts.npy", np.ones((100, 100), np.int8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "parts of hits are not kept" in caplog.text
+    assert "None" not in caplog.text
+    assert not list((tmp_path / "ab").iterdir())
 
 
 def test_it_needs_an_encoder_with_parts(tmp_path):

@@ -125,7 +125,7 @@ class Adapting:
         """
         with reporting(self.progress), self.store.writing():
             inventory = Inventory.of(self.store)
-            given = labelled(pairs, inventory, queries=queries)
+            given = labelled(pairs, inventory, encoder=self.encoder.info, queries=queries)
             self.notes.extend(given.notes)
             kinds = self._kinds(given, inventory, str(pairs))
             name = self.shelf.free_name("-".join(dict.fromkeys(m for kind in kinds for m in kind)))

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from polyseek.api.adapt import Adapting, AdaptReport, Trial
-from polyseek.api.towers import place, require_same
+from polyseek.api.towers import require_same
 from polyseek.core.adapting import Adapter
 from polyseek.core.artifacts import reporting
 from polyseek.core.errors import ConfigError
@@ -129,7 +129,7 @@ class TowerAdapting(Adapting):
         encoder = f"{info.name}@{info.revision}"
         self.shelf.put(Adapter(name=name, encoder=encoder, joins=made, report=report))
         self.shelf.use(name)
-        place(self.store, made)
+        self.shelf.place()
 
     def _try_again(self, reader: TowerReader) -> None:
         """Let the next run read files that are the tower's and failed with whatever read them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from polyseek.api import versions
@@ -95,6 +95,8 @@ class Shelf:
     def use(self, name: str, strength: float | None = None) -> None:
         """Let a version serve its pairs of modalities, at the strength it was fitted for.
 
+        One that joins a modality serves files to come; `place` sees to those that are stored.
+
         Args:
             name: Of the version.
             strength: Another strength, 0 to 1; 0 lets nothing serve these pairs.
@@ -110,7 +112,10 @@ class Shelf:
                     f"adapter '{name}' joins {found.joins.modality} files to the collection's "
                     "space and has no strength; leave --strength out"
                 )
-            self._save(joins={**self.joins(), found.joins.modality: name})
+            modality = found.joins.modality
+            self._save(
+                joins={**self.joins(), modality: name}, unplaced=[*self.unplaced(), modality]
+            )
             return
         for pair, direction in found.directions.items():
             share = direction.strength if chosen is None else chosen
@@ -119,9 +124,35 @@ class Shelf:
                 uses[pair] = Use(adapter=name, strength=share)
         self._save(uses=uses)
 
+    def place(self) -> None:
+        """Put stored segments where the versions say that join their modalities since then."""
+        unplaced = self.unplaced()
+        for name in unplaced.values():
+            joins = self.get(name).joins
+            assert joins is not None  # noqa: S101 - `use` has seen it
+            place(self._store, joins)
+        if unplaced:
+            self._save(unplaced=())
+
+    def finish(self) -> bool:
+        """Do what a process was killed over between `use` and the end of `place`.
+
+        Not to be called within the store's `writing()`.
+
+        Returns:
+            Whether there was anything.
+        """
+        if not self.unplaced():
+            return False
+        with self._store.writing():
+            self.place()
+        return True
+
     def remove(self, name: str) -> bool:
-        """Forget a version, and whether it was serving."""
-        self.get(name)
+        """Forget a version, the files that only it joins, and whether it was serving."""
+        joined = self.get(name).joins
+        if joined is not None and self.joins().get(joined.modality) == name:
+            forget(self._store, joined.modality)  # first: killed in between, it can be removed anew
         uses = self.active().uses
         kept = {pair: use for pair, use in uses.items() if use.adapter != name}
         joins = {modality: by for modality, by in self.joins().items() if by != name}
@@ -139,12 +170,19 @@ class Shelf:
         """The version that joins each modality that the encoder lacks."""
         return self._joins(self._store.notes.get(SHELF))
 
+    def unplaced(self) -> Mapping[Modality, str]:
+        """`joins`, where stored segments may still lie as an earlier version put them."""
+        data = self._store.notes.get(SHELF)
+        named = json.loads(data).get("unplaced", ()) if data else ()
+        return {modality: name for modality, name in self.joins().items() if modality in named}
+
     def _save(
         self,
         *,
         names: Sequence[str] | None = None,
         uses: Mapping[Pair, Use] | None = None,
         joins: Mapping[Modality, str] | None = None,
+        unplaced: Iterable[Modality] | None = None,
     ) -> None:
         """Write what is given; the rest stays."""
         data = self._store.notes.get(SHELF)
@@ -153,6 +191,7 @@ class Shelf:
                 "names": list(self.names() if names is None else names),
                 "uses": dump_uses(self._uses(data) if uses is None else uses),
                 "joins": dict(self._joins(data) if joins is None else joins),
+                "unplaced": list(self.unplaced() if unplaced is None else unplaced),
                 # A version that took the name of a removed one must not pass for it elsewhere.
                 "state": secrets.token_hex(4),
             }
@@ -215,8 +254,7 @@ class AdapterVersions:
                 if serving is not None:
                     require_same(joins.tower, joins.revision, serving)
             self._shelf.use(name, strength)
-            if joins is not None:
-                place(self._store, joins)
+            self._shelf.place()
         self._tuner.tune_again(progress)
         versions.record(self._store, "adapters", {"use": name})
 
@@ -237,11 +275,7 @@ class AdapterVersions:
             CollectionBusyError: Another process is writing to the collection.
         """
         with self._store.writing():
-            joins = self._shelf.get(name).joins
-            serving = joins is not None and self._shelf.joins().get(joins.modality) == name
             served = self._shelf.remove(name)
-            if joins is not None and serving:
-                forget(self._store, joins.modality)
         if served:
             self._tuner.tune_again(progress)
         versions.record(self._store, "adapters", {"remove": name})

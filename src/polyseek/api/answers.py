@@ -45,6 +45,8 @@ def status_of(answer: Mapping[str, Any], location: str) -> Status:
             Failure(uri=one["uri"], status=AssetStatus(one["status"]), reason=one["reason"])
             for one in answer["failures"]
         ],
+        joined={Modality(name): by for name, by in answer["joined"].items()},
+        notes=answer["notes"],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from polyseek.api.composing import ComposedQuery, read
 from polyseek.core.errors import DimensionError, QueryError
 from polyseek.core.hits import Composition, Query
-from polyseek.core.protocols import FileReader, StoreReader
+from polyseek.core.protocols import StoreReader
 from polyseek.core.sparse import SparseVector
-from polyseek.core.types import Embeddings, Floats, Modality
+from polyseek.core.types import Embeddings, EncoderInfo, Floats, Modality
 
 ID_PREFIX = "id:"
 """``id:NAME`` is a term for what is like an asset of the collection."""
@@ -28,7 +28,7 @@ def ask(
     vector: Any = None,
     sparse: Any = None,
     offline: bool,
-    readers: Sequence[FileReader] = (),
+    encoder: EncoderInfo | None = None,
 ) -> Query | Composition | None:
     """The query that a term, a vector, or both stand for; None where there is neither.
 
@@ -38,7 +38,7 @@ def ask(
         vector: ``(dim,)`` numbers in the collection's shared space.
         sparse: A `SparseVector`, or weights by index.
         offline: Refuse URLs.
-        readers: Of the encoder's towers that have files of their own.
+        encoder: Whose towers decide what a file is; None for any.
 
     Raises:
         QueryError: There is nothing to look for, or it cannot be read.
@@ -52,8 +52,8 @@ def ask(
         if vector is not None or sparse is not None:
             raise QueryError("a vector is looked for alone or with one text, not with more terms")
         own = [(_like(term, store) or term, weight) for term, weight in given.terms]
-        return read(replace(given, terms=own), offline=offline, readers=readers)
-    query = _term(given, store, offline=offline, readers=readers)
+        return read(replace(given, terms=own), offline=offline, encoder=encoder)
+    query = _term(given, store, offline=offline, encoder=encoder)
     if vector is not None:
         if not query.typed and query.signals:
             raise QueryError("a vector is looked for alone or with a text, not with a file")
@@ -63,13 +63,13 @@ def ask(
     return query if sparse is None else replace(query, sparse=_sparse(sparse))
 
 
-def _term(given: Any, store: StoreReader, *, offline: bool, readers: Sequence[FileReader]) -> Query:
+def _term(given: Any, store: StoreReader, *, offline: bool, encoder: EncoderInfo | None) -> Query:
     if given is None:
         return Query(modality=Modality.TEXT, signals=(), label="vector")
     found = _like(given, store)
     if found is not None:
         return found
-    read_one = read(given, offline=offline, readers=readers)
+    read_one = read(given, offline=offline, encoder=encoder)
     assert isinstance(read_one, Query)  # noqa: S101 - one term was given
     return read_one
 

@@ -16,7 +16,7 @@ from polyseek.api.learning import Learning
 from polyseek.api.options import modalities_of, options_of
 from polyseek.api.reindex import what_was_indexed
 from polyseek.api.searching import Searcher
-from polyseek.api.status import Status
+from polyseek.api.status import Status, unfinished
 from polyseek.api.towers import collection_encoder
 from polyseek.api.tuner import Tuner
 from polyseek.api.vectors import ImportReport
@@ -143,8 +143,9 @@ class Collection(Learning):
                 "into it; add vectors (polyseek import), or index into another one with -c"
             )
         chosen = given(sources, options_of(IndexOptions, options))
+        moved = self._shelf.finish()
         report = self.ingest(chosen, progress=progress)
-        if not report.interrupted and self._tuner.outgrown():
+        if not report.interrupted and (moved or self._tuner.outgrown()):
             self._tuner.tune_again(progress)
         versions.record(self._store, "index", what_was_indexed(sources, options, report))
         return report
@@ -392,6 +393,8 @@ class Collection(Learning):
             assets=assets,
             modalities=by_modality(counts),
             failures=list(self._failures()),
+            joined=self._shelf.joins(),
+            notes=unfinished(self._shelf.unplaced()),
         )
 
     def _failures(self) -> Iterator[Failure]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from polyseek.core.errors import AssetError, ConfigError, QueryError
 from polyseek.core.hits import Composition, Query, Term
-from polyseek.core.protocols import FileReader
+from polyseek.core.types import EncoderInfo
 
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?):(.+)", re.DOTALL)
 
@@ -92,7 +92,7 @@ def read_terms(words: Sequence[str], *, any_of: bool = False) -> str | ComposedQ
     return ComposedQuery(terms=terms, any=any_of)
 
 
-def read(given: Any, *, offline: bool, readers: Sequence[FileReader] = ()) -> Query | Composition:
+def read(given: Any, *, offline: bool, encoder: EncoderInfo | None = None) -> Query | Composition:
     """The query that a term, or several together, stand for; a `Query` stands for itself.
 
     Raises:
@@ -100,29 +100,29 @@ def read(given: Any, *, offline: bool, readers: Sequence[FileReader] = ()) -> Qu
         AssetError: A file cannot be decoded.
     """
     if not isinstance(given, ComposedQuery):
-        return _read_one(given, offline=offline, readers=readers)
+        return _read_one(given, offline=offline, encoder=encoder)
     return Composition(
         terms=[
-            Term(query=_read_one(term, offline=offline, readers=readers), weight=weight)
+            Term(query=_read_one(term, offline=offline, encoder=encoder), weight=weight)
             for term, weight in given.terms
         ],
         any=given.any,
     )
 
 
-def _read_one(given: Any, *, offline: bool, readers: Sequence[FileReader]) -> Query:
+def _read_one(given: Any, *, offline: bool, encoder: EncoderInfo | None) -> Query:
     from polyseek.ingest.term import read_query
 
     if isinstance(given, Query):
         return given
-    return read_query(given, offline=offline, readers=readers)
+    return read_query(given, offline=offline, encoder=encoder)
 
 
-def read_file(uri: str, readers: Sequence[FileReader] = ()) -> Query | None:
+def read_file(uri: str, encoder: EncoderInfo | None = None) -> Query | None:
     """What an asset holds, as a query; None when it cannot be read any more."""
     from polyseek.ingest.term import query_of
 
     try:
-        return query_of(uri, readers)
+        return query_of(uri, encoder)
     except (AssetError, ConfigError):
         return None

@@ -50,7 +50,7 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
     """Ask labelled queries in every direction they allow; see `Collection.evaluate`."""
     started = perf_counter()
     inventory = Inventory.of(store)
-    given = labelled(pairs, inventory, queries=queries)
+    given = labelled(pairs, inventory, encoder=encoder.info, queries=queries)
     if slice_by is not None:
         check_field(slice_by, store.fields(), [one.query for one in given.every()])
     tuned = frozenset(store.tuning.fitted_queries if store.tuning else ())

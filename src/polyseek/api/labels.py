@@ -82,7 +82,7 @@ class LabelledTuner:
             ConfigError: The pairs cannot be read, or nothing in the collection answers them.
         """
         inventory = Inventory.of(self.store)
-        given = labelled(pairs, inventory, queries=queries)
+        given = labelled(pairs, inventory, encoder=self.encoder.info, queries=queries)
         asked, problem = self._ask(given, inventory)
         notes = [*tuning.notes, *given.notes, *([problem] if problem else [])]
         if not asked:

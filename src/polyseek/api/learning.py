@@ -263,6 +263,6 @@ class Learning:
                 scale=scale,
                 bank=self._tuner.bank(brief=True) if reads else None,
                 adapters=adapters,
-                read=lambda uri: read_file(uri, self._encoder.info.readers),
+                read=lambda uri: read_file(uri, self._encoder.info),
                 progress=progress,
             )

@@ -11,7 +11,7 @@ from polyseek.core.hits import Query
 from polyseek.core.inventory import Inventory
 from polyseek.core.judged import Judged, look_up
 from polyseek.core.pairs import joined, read_pairs
-from polyseek.core.types import Modality
+from polyseek.core.types import EncoderInfo, Modality
 from polyseek.evaluate.mining import Mined, mine
 
 AUTO = "auto"
@@ -42,7 +42,11 @@ class Labelled:
 
 
 def labelled(
-    pairs: str | Path, inventory: Inventory, *, queries: str | Path | None = None
+    pairs: str | Path,
+    inventory: Inventory,
+    *,
+    encoder: EncoderInfo,
+    queries: str | Path | None = None,
 ) -> Labelled:
     """What `--pairs` names.
 
@@ -50,6 +54,7 @@ def labelled(
         pairs: ``"auto"`` for queries mined from the collection, ``"field:NAME"`` for those of one
             metadata field, else a file or folder that `core.pairs.read_pairs` reads.
         inventory: Of the collection.
+        encoder: Of the collection: its towers decide what a file is.
         queries: A file with the queries that the ids in `pairs` stand for.
 
     Raises:
@@ -67,7 +72,7 @@ def labelled(
     known, failed = {}, []
     for one in judged:
         try:
-            known[one.query.id] = _query(one)
+            known[one.query.id] = _query(one, encoder)
         except (QueryError, AssetError) as error:
             failed.append(str(error))
     if failed:
@@ -107,8 +112,8 @@ def _mined(inventory: Inventory, field: str | None) -> Labelled:
     )
 
 
-def _query(one: Judged) -> Query:
+def _query(one: Judged, encoder: EncoderInfo) -> Query:
     from polyseek.ingest.term import TEXT_PREFIX, read_query
 
-    asked = one.query.query
-    return read_query(Path(asked) if one.query.is_file else TEXT_PREFIX + asked, offline=True)
+    asked = Path(one.query.query) if one.query.is_file else TEXT_PREFIX + one.query.query
+    return read_query(asked, offline=True, encoder=encoder)

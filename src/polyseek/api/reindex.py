@@ -347,7 +347,7 @@ def _queries(old: Collection, new: Collection) -> Iterator[Query]:
         sample = old.store.sample(modality, SAMPLE)
         uris = {segment.asset_uri for segment in sample.segments} if sample else ()
         for uri in sorted(uris):
-            query = read_file(uri)
+            query = read_file(uri, old.encoder)
             if query is not None:
                 yield query
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from polyseek.api import retrievers
 from polyseek.api.asking import ask
@@ -29,7 +28,7 @@ from polyseek.core.protocols import (
     SparseEncoder,
     StoreReader,
 )
-from polyseek.core.reranking import Candidate, RerankSetup
+from polyseek.core.reranking import Candidate, ReadNotes, RerankSetup
 from polyseek.core.retriever import Rerank, RerankOptions, Retriever
 from polyseek.core.types import Signal
 from polyseek.search.results import Preview, Results
@@ -71,7 +70,7 @@ class Searcher:
         self._store, self._encoder, self._settings = store, encoder, settings
         self._defaults, self._adapters = defaults, adapters
         self._sparse, self._preview = sparse, preview
-        self._rerankers: dict[str, tuple[str, Reranker]] = {}
+        self._rerankers: dict[str, _Loaded] = {}
 
     def search(
         self,
@@ -98,7 +97,7 @@ class Searcher:
             check(parse(filter), self._store.fields())
         asked = ask(
             query, self._store, vector=vector, sparse=sparse, offline=self._settings.offline,
-            readers=self._encoder.info.readers,
+            encoder=self._encoder.info,
         )  # fmt: skip
         if asked is None and not like and not unlike and (filter or options.modalities):
             return browse(self._store, options, preview=self._preview)
@@ -131,7 +130,7 @@ class Searcher:
         options = self._options(None, {"show_all": True, "collapse": False, "diverse": 0.0})
         rerank = Rerank(depth=DEPTH, budget_ms=_ALL_THE_TIME_MS)
         search(
-            read(query, offline=self._settings.offline, readers=self._encoder.info.readers),
+            read(query, offline=self._settings.offline, encoder=self._encoder.info),
             encoder=self._encoder,
             store=self._store,
             options=replace(options, retriever=replace(options.retriever, rerank=rerank)),
@@ -191,18 +190,24 @@ class Searcher:
         return found if isinstance(found, Locator) else None
 
     def _reranker(self, name: str, options: RerankOptions) -> Reranker:
-        notes = self._store.notes
-        made_of = json.dumps([options, dict(notes)], sort_keys=True)
         known = self._rerankers.get(name)
-        if known is None or known[0] != made_of:
+        if known is None or known.options != options or known.notes.differ(self._store.notes):
+            notes = ReadNotes(self._store.notes)
             load = plugins.load("reranker", name)
             setup = RerankSetup(
                 settings=self._settings, options=options, notes=notes, encoder=self._encoder,
                 signal_of=_signal_of,
             )  # fmt: skip
-            known = made_of, load(setup)
-            self._rerankers[name] = known
-        return known[1]
+            known = self._rerankers[name] = _Loaded(options, notes, load(setup))
+        return known.reranker
+
+
+class _Loaded(NamedTuple):
+    """A reranker and what it was made of."""
+
+    options: RerankOptions
+    notes: ReadNotes
+    reranker: Reranker
 
 
 def _signal_of(hit: Hit) -> Signal | None:

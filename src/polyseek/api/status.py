@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from polyseek.core.reports import Failure
@@ -20,6 +20,8 @@ class Status:
         assets: Number of assets by status.
         modalities: Number of searchable assets by modality; a video with sound counts as both.
         failures: Assets that are not fully searchable, with the reason.
+        joined: The adapter that joins each modality that the encoder lacks.
+        notes: What is unfinished, and how to finish it.
     """
 
     location: str
@@ -27,6 +29,8 @@ class Status:
     assets: Mapping[AssetStatus, int]
     modalities: Mapping[Modality, int]
     failures: Sequence[Failure]
+    joined: Mapping[Modality, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -38,4 +42,19 @@ class Status:
             "failures": [
                 {"uri": f.uri, "status": str(f.status), "reason": f.reason} for f in self.failures
             ],
+            "joined": {str(modality): name for modality, name in self.joined.items()},
+            "notes": list(self.notes),
         }
+
+
+def unfinished(unplaced: Mapping[Modality, str]) -> list[str]:
+    """What people should know of stored segments that were not moved to the end.
+
+    Args:
+        unplaced: The version that they should lie by, by modality.
+    """
+    return [
+        f"{modality}: a run was killed before it had moved all of it where '{name}' puts it; "
+        f"'polyseek adapters use {name}' or the next 'polyseek index' does the rest"
+        for modality, name in sorted(unplaced.items())
+    ]

@@ -83,7 +83,8 @@ def require_same(tower: str, revision: str, serving: JoinedTower) -> None:
 def place(store: Store, joined: JoinedTower) -> int:
     """Put the stored segments of a modality where a map says, and how many assets they are of.
 
-    No file is read: their towers' embeddings are stored. Killed half-way, the same again ends it.
+    No file is read: their towers' embeddings are stored. Killed half-way, the same again ends it;
+    `api.adapting.Shelf` knows that there is something to end.
     """
     uris = _of(store, joined.modality)
     records = {record.uri: record for record in store.records()} if uris else {}

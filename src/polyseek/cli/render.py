@@ -126,6 +126,10 @@ def status(found: Status) -> None:
     for status_ in (AssetStatus.PENDING, AssetStatus.UNSUPPORTED, AssetStatus.FAILED):
         if found.assets.get(status_):
             console.print(f"  {found.assets[status_]:>9,} {status_}")
+    for modality, name in found.joined.items():
+        console.print(Text(f"{modality} is joined by {name} ('polyseek adapters')"))
+    for note in found.notes:
+        console.print(Text(note, style="yellow"))
     for failure in found.failures:
         console.print(Text(f"{failure.status:<11} {local_path(failure.uri)}: {failure.reason}"))
 

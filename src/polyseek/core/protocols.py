@@ -140,6 +140,17 @@ class FileTower(Protocol):
 
 
 @runtime_checkable
+class SpecialDecoder(Decoder, Protocol):
+    """A decoder of files that nothing but their last two endings tells from ordinary ones.
+
+    Where no tower takes what it gives, they are ordinary ones.
+    """
+
+    modality: Modality
+    """Of everything it gives."""
+
+
+@runtime_checkable
 class PictureDecoder(Decoder, Protocol):
     """A decoder that draws pictures no larger than encoders need, or large enough to read."""
 

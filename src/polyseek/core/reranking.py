@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,3 +75,28 @@ class RerankSetup:
     notes: Mapping[str, str] = field(default_factory=dict)
     encoder: Encoder | None = None
     signal_of: Callable[[Hit], Signal | None] = _nothing
+
+
+class ReadNotes(Mapping[str, str]):
+    """A collection's notes, and which of them somebody has read."""
+
+    def __init__(self, notes: Mapping[str, str]) -> None:
+        self._notes, self._read = notes, set[str]()
+        self._listed = False
+
+    def __getitem__(self, name: str) -> str:
+        self._read.add(name)
+        return self._notes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._listed = True
+        return iter(self._notes)
+
+    def __len__(self) -> int:
+        self._listed = True
+        return len(self._notes)
+
+    def differ(self, now: Mapping[str, str]) -> bool:
+        """Whether what was read, there or not, reads differently."""
+        names = {*self._notes, *now} if self._listed else self._read
+        return any(self._notes.get(name) != now.get(name) for name in names)

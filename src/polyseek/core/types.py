@@ -434,6 +434,11 @@ class EncoderInfo:
         """Of the towers that have files of their own."""
         return [tower.reader for tower in self.towers.values() if tower.reader is not None]
 
+    @property
+    def decoded(self) -> frozenset[Modality]:
+        """Of the other towers: what they embed comes from decoders."""
+        return frozenset(m for m, tower in self.towers.items() if tower.reader is None)
+
 
 def exactly(encoder: str, revision: str) -> str:
     """``name@revision``, for people; a name may end with its revision already."""

@@ -6,7 +6,7 @@ a run: the same limits hold, and a crash or a hang costs one request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, LifoQueue
@@ -14,8 +14,7 @@ from typing import TypeAlias
 
 from polyseek.core.errors import AssetError, ConfigError
 from polyseek.core.hits import Clip, Hit, Query
-from polyseek.core.protocols import FileReader
-from polyseek.core.types import Modality, Prepare
+from polyseek.core.types import EncoderInfo, Modality
 from polyseek.ingest.preview import picture, preview
 from polyseek.ingest.term import read_file
 from polyseek.ingest.workers import Worker
@@ -28,14 +27,12 @@ class Read:
     Attributes:
         path: Where it is.
         name: What it is called; the ending decides how it is read.
-        prepare: The encoder's preprocessing, by modality.
-        readers: Of its towers that have files of their own.
+        encoder: Whose towers decide what it is, and prepare it.
     """
 
     path: Path
     name: str
-    prepare: Mapping[Modality, Prepare]
-    readers: Sequence[FileReader] = ()
+    encoder: EncoderInfo
 
     @property
     def uri(self) -> str:
@@ -45,16 +42,16 @@ class Read:
     def answer(self) -> Query:
         """The query, as far as it can be made without the encoder itself."""
         try:
-            query = read_file(self.path, name=self.name, readers=self.readers)
+            query = read_file(self.path, name=self.name, encoder=self.encoder)
         except ConfigError as error:  # it names files of this machine
             reason = (
                 "the tower that reads such files cannot be used here; 'polyseek doctor' says why"
             )
             raise AssetError(self.name, reason) from error
-        prepare = self.prepare.get(query.modality)
-        if prepare is None or query.modality is Modality.TEXT:
-            return replace(query, signals=query.signals if prepare else ())
-        return replace(query, signals=[prepare(s) for s in query.signals], prepared=True)
+        tower = self.encoder.towers.get(query.modality)
+        if tower is None or query.modality is Modality.TEXT:
+            return replace(query, signals=query.signals if tower else ())
+        return replace(query, signals=[tower.prepare(s) for s in query.signals], prepared=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from polyseek.core.protocols import (
     RemoteStream,
     Segmenter,
     Source,
+    SpecialDecoder,
 )
 from polyseek.core.texts import well_formed
 from polyseek.core.types import (
@@ -125,7 +126,7 @@ def toolbox(
     legible = recognisers.text is not None
     return Toolbox(
         source=source,
-        decoders=decoders(legible=legible),
+        decoders=decoders(info.decoded, legible=legible),
         segmenters=segmenters(replace(options, ocr=legible)),
         prepare={modality: tower.prepare for modality, tower in info.towers.items()},
         readers=info.readers,
@@ -141,13 +142,17 @@ def segmenters(options: IndexOptions | None = None) -> dict[Modality, Segmenter]
     return {segmenter.modality: segmenter for segmenter in made}
 
 
-def decoders(*, legible: bool = False) -> dict[str, Decoder]:
+def decoders(
+    wanted: Container[Modality] = frozenset(Modality), *, legible: bool = False
+) -> dict[str, Decoder]:
     """The registered decoders by the file name endings they read.
 
     Args:
+        wanted: Modalities whose special endings count: ``a.depth.png`` is a picture without depth.
         legible: Their pictures are for reading what is written in them.
     """
     made = [plugins.load("decoder", name)() for name in plugins.names("decoder")]
+    made = [d for d in made if not isinstance(d, SpecialDecoder) or d.modality in wanted]
     if legible:
         made = [d.legible() if isinstance(d, PictureDecoder) else d for d in made]
     return {suffix: decoder for decoder in made for suffix in decoder.suffixes}
@@ -184,6 +189,11 @@ def no_decoder(asset: Asset) -> str:
     suffix = suffix_of(asset.path)
     named = f"'{suffix}' files" if suffix else "files without an ending"
     return f"{named} are not supported"
+
+
+def cannot_read(modalities: Iterable[Modality]) -> str:
+    """The reason of an asset that holds nothing but these, for which there is no tower."""
+    return f"the encoder cannot read {' and '.join(sorted(modalities))}"
 
 
 def decode(
@@ -276,8 +286,7 @@ class _Run:
             if self._errors or self._empty:
                 raise [*self._errors, *self._empty][0]
             if self._unread:
-                unread = " and ".join(sorted(self._unread))
-                raise UnsupportedMediaError(self._asset.uri, f"the encoder cannot read {unread}")
+                raise UnsupportedMediaError(self._asset.uri, cannot_read(self._unread))
             raise DecodeError(self._asset.uri, "holds nothing that can be indexed")
         problems = [self._asset.problem] if self._asset.problem else []
         problems += dict.fromkeys(error.reason for error in self._errors)

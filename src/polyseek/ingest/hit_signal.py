@@ -58,7 +58,7 @@ def whole(hit: Hit) -> Any | None:
         etag="",
     )
     with open_uri(hit.uri) as stream:
-        decoder = decoder_for(asset, decoders())
+        decoder = decoder_for(asset, decoders({hit.modality}))
         paged = hit.span is not None and hit.span.unit is SpanUnit.PAGE
         if isinstance(decoder, PdfDecoder) and hit.span is not None and paged:
             return page_picture(asset, stream, int(hit.span.start))

@@ -71,9 +71,7 @@ def ingest(
         records = list(store.records())
         engines = Recognisers() if reuse else recognisers(options, records, settings)
         marks = reuse.marks if reuse else engines.marks
-        plan = make_plan(
-            source, records, options, progress, marks=marks, readers=encoder.info.readers
-        )
+        plan = make_plan(source, records, options, progress, encoder=encoder.info, marks=marks)
         run = _Run(
             plan=plan, encoder=encoder, store=store, hub_biases=hub_biases, sparse=sparse,
             reuse=reuse,

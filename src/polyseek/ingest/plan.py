@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from polyseek.core.config import IndexOptions
 from polyseek.core.errors import AssetError, EmptySourceError
-from polyseek.core.protocols import FileReader, Source
+from polyseek.core.protocols import Decoder, Source, SpecialDecoder
 from polyseek.core.reports import Failure, Progress, ProgressCallback
-from polyseek.core.types import Asset, AssetRecord, AssetStatus
-from polyseek.ingest.decode import decoders, no_decoder, reader_of, suffix_of
+from polyseek.core.types import Asset, AssetRecord, AssetStatus, EncoderInfo, Modality
+from polyseek.ingest.decode import cannot_read, decoders, no_decoder, reader_of, suffix_of
 from polyseek.ingest.marks import Marks, marked, unchanged
 
 
@@ -72,8 +72,8 @@ def make_plan(
     options: IndexOptions,
     progress: ProgressCallback | None = None,
     *,
+    encoder: EncoderInfo,
     marks: Marks | None = None,
-    readers: Sequence[FileReader] = (),
 ) -> Plan:
     """List the source and compare it with the collection's records.
 
@@ -98,7 +98,7 @@ def make_plan(
             continue
         record = known.get(found.uri)
         same = record is not None and unchanged(record, found, marks or {})
-        if record and same and not _readable_now(record, found, readers):
+        if record and same and not _readable_now(record, found, encoder):
             plan.skipped += 1
         else:
             plan.todo.append(replace(found, etag=marked(found.etag, marks or {})))
@@ -110,18 +110,30 @@ def make_plan(
     return plan
 
 
-def _readable_now(record: AssetRecord, asset: Asset, readers: Sequence[FileReader]) -> bool:
+def _readable_now(record: AssetRecord, asset: Asset, encoder: EncoderInfo) -> bool:
     """Whether there is a decoder for an asset that had none, or a tower that has claimed it."""
-    reader = reader_of(asset.path, readers)
+    reader = reader_of(asset.path, encoder.readers)
     if reader is not None and record.status is not AssetStatus.FAILED:
         return reader.modality not in record.modalities
-    had_none = record.status is AssetStatus.UNSUPPORTED and record.reason == no_decoder(asset)
-    return had_none and suffix_of(asset.path, _suffixes()) in _suffixes()
+    if record.status is not AssetStatus.UNSUPPORTED:
+        return False
+    known = _decoders(encoder.decoded)
+    found = known.get(suffix_of(asset.path, known))
+    return found is not None and record.reason in (no_decoder(asset), _as_special(asset, found))
+
+
+def _as_special(asset: Asset, found: Decoder) -> str | None:
+    """The reason of an asset whose special ending counted, though no tower takes what it names."""
+    every = _decoders(frozenset(Modality))
+    special = every[suffix_of(asset.path, every)]
+    if isinstance(special, SpecialDecoder) and not isinstance(found, SpecialDecoder):
+        return cannot_read([special.modality])
+    return None
 
 
 @cache
-def _suffixes() -> frozenset[str]:
-    return frozenset(decoders())
+def _decoders(wanted: frozenset[Modality]) -> Mapping[str, Decoder]:
+    return decoders(wanted)
 
 
 def _lenders(plan: Plan) -> dict[str, AssetRecord]:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import HTTPException
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import urlopen
 
 from polyseek.core.errors import AssetError, DecodeError, QueryError
 from polyseek.core.hits import PICTURE_LABEL, Query
 from polyseek.core.objects import BUCKETS, scheme_of
-from polyseek.core.protocols import FileReader
+from polyseek.core.protocols import Decoder, FileReader
 from polyseek.core.texts import well_formed
-from polyseek.core.types import Asset, Modality
+from polyseek.core.types import Asset, EncoderInfo, Modality
 from polyseek.ingest.decode import decoder_for, decoders, reader_of, segmenters, suffix_of
 from polyseek.ingest.segmenters.whole import WholeSegmenter
 from polyseek.ingest.sources.locate import open_uri, uri_of
-
-Readers: TypeAlias = "Sequence[FileReader]"
 
 TEXT_PREFIX = "text:"
 MAX_REMOTE_BYTES = 64 * 1024 * 1024
@@ -35,7 +33,9 @@ MAX_TEXT_CHARS = 20_000
 """Encoders look at the beginning of a text, but some take gigabytes to find it in a long one."""
 
 
-def read_query(term: str | Path | Any, *, offline: bool = False, readers: Readers = ()) -> Query:
+def read_query(
+    term: str | Path | Any, *, offline: bool = False, encoder: EncoderInfo | None = None
+) -> Query:
     """The query a term stands for.
 
     Args:
@@ -44,24 +44,24 @@ def read_query(term: str | Path | Any, *, offline: bool = False, readers: Reader
             with ``http(s)://``, an object when with ``s3://``, ``gs://`` or ``az://``, and a text
             otherwise. ``text:...`` forces text.
         offline: Refuse URLs.
-        readers: Of the encoder's towers that have files of their own.
+        encoder: Whose towers decide what a file is; None for any.
 
     Raises:
         QueryError: The term is empty, or names a file that is not there or cannot be fetched.
         AssetError: The file or picture cannot be decoded.
     """
     if isinstance(term, Path):
-        return _from_path(term, readers)
+        return _from_path(term, encoder)
     if not isinstance(term, str):
         return _from_image(term)
     if term.startswith(TEXT_PREFIX):
         return _from_text(term.removeprefix(TEXT_PREFIX))
     if is_url(term):
-        return _from_url(term, readers, offline=offline)
+        return _from_url(term, encoder, offline=offline)
     if scheme_of(term) in BUCKETS:
-        return _from_bucket(term, readers, offline=offline)
-    path = path_of(term, readers)
-    return _from_text(term) if path is None else _from_path(path, readers)
+        return _from_bucket(term, encoder, offline=offline)
+    path = path_of(term, encoder)
+    return _from_text(term) if path is None else _from_path(path, encoder)
 
 
 def is_url(term: str) -> bool:
@@ -69,29 +69,29 @@ def is_url(term: str) -> bool:
     return re.match(r"https?://\S+$", term) is not None
 
 
-def path_of(term: str, readers: Readers = ()) -> Path | None:
+def path_of(term: str, encoder: EncoderInfo | None = None) -> Path | None:
     """The path that a term names; None where it is a text."""
     if term.startswith(TEXT_PREFIX):
         return None
     is_file = _is(_expanded(Path(term)), Path.is_file)
-    named = _looks_like_path(term) or _is_file_name(term, readers)
+    named = _looks_like_path(term) or _is_file_name(term, encoder)
     return Path(term) if is_file or named else None
 
 
-def read_file(path: Path, *, name: str, readers: Readers = ()) -> Query:
+def read_file(path: Path, *, name: str, encoder: EncoderInfo | None = None) -> Query:
     """The query that a media file stands for.
 
     Args:
         path: Where it is.
         name: What it is called: that decides how it is read.
-        readers: As for `read_query`.
+        encoder: As for `read_query`.
 
     Raises:
         AssetError: It cannot be decoded.
     """
     asset = replace(_asset(name, name), size_bytes=path.stat().st_size)
     with path.open("rb") as stream:
-        return _query(asset, stream, readers, label=name)
+        return _query(asset, stream, encoder, label=name)
 
 
 def _looks_like_path(term: str) -> bool:
@@ -102,12 +102,21 @@ def _looks_like_path(term: str) -> bool:
     return has_separator and (starts_like_path or " " not in term)
 
 
-def _is_file_name(term: str, readers: Readers) -> bool:
+def _is_file_name(term: str, encoder: EncoderInfo | None) -> bool:
     """A word such as ``blue.png``: searched for as text, a wrong name would seem to find things."""
     if not Path(term).suffix or re.search(r"\s", term):
         return False
-    known = decoders()
-    return suffix_of(term, known) in known or reader_of(term, readers) is not None
+    return _is_known(term, encoder)
+
+
+def _is_known(name: str, encoder: EncoderInfo | None) -> bool:
+    known, readers = _reading(encoder)
+    return suffix_of(name, known) in known or reader_of(name, readers) is not None
+
+
+def _reading(encoder: EncoderInfo | None) -> tuple[Mapping[str, Decoder], Sequence[FileReader]]:
+    """Decoders by file name ending, and readers of towers that have files of their own."""
+    return (decoders(), ()) if encoder is None else (decoders(encoder.decoded), encoder.readers)
 
 
 def _from_text(text: str) -> Query:
@@ -136,7 +145,7 @@ def _from_image(image: Any) -> Query:
     return Query(modality=Modality.IMAGE, signals=[picture], label=PICTURE_LABEL)
 
 
-def _from_path(given: Path, readers: Readers) -> Query:
+def _from_path(given: Path, encoder: EncoderInfo | None) -> Query:
     path = _expanded(given)
     if _is(path, Path.is_dir):
         raise QueryError(f"{given}: is a folder; a query is one file, or text:{given} for text")
@@ -145,12 +154,12 @@ def _from_path(given: Path, readers: Readers) -> Query:
     asset = _asset(path.absolute().as_uri(), path.absolute().as_posix())
     try:
         with path.open("rb") as stream:
-            return _query(asset, stream, readers, label=str(path))
+            return _query(asset, stream, encoder, label=str(path))
     except OSError as error:
         raise QueryError(f"{given}: cannot be read: {error.strerror}") from error
 
 
-def _from_url(url: str, readers: Readers, *, offline: bool) -> Query:
+def _from_url(url: str, encoder: EncoderInfo | None, *, offline: bool) -> Query:
     if offline:
         raise QueryError(f"{url}: not fetched, because polyseek is set to offline")
     try:
@@ -167,24 +176,23 @@ def _from_url(url: str, readers: Readers, *, offline: bool) -> Query:
         raise QueryError(f"{url}: cannot be fetched: the last {missing:,} bytes did not come")
     name = Path(urlsplit(url).path).name
     asset = replace(_asset(url, name), size_bytes=len(data))
-    known = decoders()
-    if suffix_of(name, known) not in known and reader_of(name, readers) is None:
+    if not _is_known(name, encoder):
         asset = replace(asset, path="picture.jpg")  # many image URLs have no ending
-    return _query(asset, BytesIO(data), readers, label=url)
+    return _query(asset, BytesIO(data), encoder, label=url)
 
 
-def _from_bucket(url: str, readers: Readers, *, offline: bool) -> Query:
+def _from_bucket(url: str, encoder: EncoderInfo | None, *, offline: bool) -> Query:
     if offline:
         raise QueryError(f"{url}: not fetched, because polyseek is set to offline")
     try:
-        return query_of(uri_of(url), readers)
+        return query_of(uri_of(url), encoder)
     except DecodeError:
         raise
     except AssetError as error:
         raise QueryError(str(error)) from error
 
 
-def query_of(uri: str, readers: Readers = ()) -> Query:
+def query_of(uri: str, encoder: EncoderInfo | None = None) -> Query:
     """What an asset holds, as a query.
 
     Raises:
@@ -192,12 +200,13 @@ def query_of(uri: str, readers: Readers = ()) -> Query:
     """
     asset = _asset(uri, unquote(urlsplit(uri).path))
     with open_uri(uri) as stream:
-        return _query(asset, stream, readers, label=uri)
+        return _query(asset, stream, encoder, label=uri)
 
 
-def _query(asset: Asset, stream: BinaryIO, readers: Readers, *, label: str) -> Query:
+def _query(asset: Asset, stream: BinaryIO, encoder: EncoderInfo | None, *, label: str) -> Query:
     """A file's first stream; of a long one, the first pieces."""
-    decoded = decoder_for(asset, decoders(), readers).open(asset, stream)
+    known, readers = _reading(encoder)
+    decoded = decoder_for(asset, known, readers).open(asset, stream)
     media = next(decoded, None)  # `decoded` must live as long as its streams are read
     if media is None:
         raise DecodeError(asset.uri, "holds nothing to search with")

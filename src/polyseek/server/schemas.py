@@ -309,6 +309,8 @@ class StatusOut(BaseModel):
     modalities: dict[Modality, int]
     failures: list[FailureOut]
     failures_total: int
+    joined: dict[Modality, str]
+    notes: list[str]
 
 
 class FieldOut(BaseModel):

@@ -46,10 +46,8 @@ class Uploads:
 
     def file(self, encoder: EncoderInfo, path: Path, *, name: str) -> Query:
         """A media file; the ending of its name says what it is."""
-        prepare = {modality: tower.prepare for modality, tower in encoder.towers.items()}
         plain = os.path.basename(name.replace("\\", "/")) or "file"  # noqa: PTH119 - no path of ours
-        asked = Read(path=path, name=plain, prepare=prepare, readers=encoder.readers)
-        return self._workers.read(asked)
+        return self._workers.read(Read(path=path, name=plain, encoder=encoder))
 
     def url(self, encoder: EncoderInfo, url: str) -> Query:
         """What a public URL serves.

@@ -28,6 +28,7 @@ class DepthDecoder:
     that the depth is not known. Fields: ``nearest_m`` and ``farthest_m``.
     """
 
+    modality = Modality.DEPTH
     suffixes = frozenset({".depth.png", ".depth.tif", ".depth.tiff", ".depth.npy"})
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:
@@ -62,6 +63,7 @@ class ThermalDecoder:
     with a fraction) are stretched from the coldest point to the warmest.
     """
 
+    modality = Modality.THERMAL
     suffixes = frozenset(
         f".thermal.{kind}" for kind in ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "webp", "npy")
     )

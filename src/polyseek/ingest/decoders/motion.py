@@ -40,6 +40,7 @@ class MotionDecoder:
     begins; in between, samples are taken at an even rate.
     """
 
+    modality = Modality.IMU
     suffixes = frozenset({".imu.csv", ".imu.npy"})
 
     def open(self, asset: Asset, stream: BinaryIO) -> Iterator[Media]:

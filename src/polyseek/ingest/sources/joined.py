@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import sqlite3
-import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from polyseek.core.texts import well_formed
 from polyseek.core.types import Metadata
 
+_NOWHERE = ""
+"""SQLite's name for a file that has none, so nothing is left of it however the process ends."""
+
 
 class JoinedTable(Mapping[str, Metadata]):
-    """Rows by path; of several with the same path the last. Lives in a temporary file.
+    """Rows by path; of several with the same path the last.
 
-    Pickled, it is the name of that file, which the process that made it removes at its end.
+    They are there for the process that made it, which lists assets. Pickled, it has none to ask
+    for: that is for workers, which open them.
 
     Args:
         rows: Paths and fields.
@@ -28,13 +29,9 @@ class JoinedTable(Mapping[str, Metadata]):
     """
 
     def __init__(self, rows: Iterable[tuple[str, Metadata]]) -> None:
-        handle, name = tempfile.mkstemp(prefix="polyseek-metadata-", suffix=".sqlite")
-        os.close(handle)
-        self._file = name
-        weakref.finalize(self, Path(name).unlink, missing_ok=True)
-        self._open()
+        self._database = sqlite3.connect(_NOWHERE, check_same_thread=False)
+        weakref.finalize(self, self._database.close)
         try:
-            # Nobody needs it after a crash.
             self._database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;")
             with self._database:
                 self._database.execute("CREATE TABLE rows (path TEXT PRIMARY KEY, fields BLOB)")
@@ -43,11 +40,7 @@ class JoinedTable(Mapping[str, Metadata]):
                     ((well_formed(path), pickle.dumps(fields)) for path, fields in rows),
                 )
         except sqlite3.Error as error:
-            raise OSError(f"no room for it in {tempfile.gettempdir()}: {error}") from error
-
-    def _open(self) -> None:
-        self._database = sqlite3.connect(self._file, check_same_thread=False)
-        weakref.finalize(self, self._database.close)
+            raise OSError(f"no room for it where temporary files are: {error}") from error
 
     def __getitem__(self, path: str) -> Metadata:
         row = self._database.execute(
@@ -67,8 +60,4 @@ class JoinedTable(Mapping[str, Metadata]):
         return int(count)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_file": self._file}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._file = state["_file"]
-        self._open()
+        return {}

@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -219,7 +220,9 @@ def _keep(path: Path, rows: np.ndarray) -> None:
             np.save(stream, rows)
         part.replace(path)
     except OSError as error:
-        _log.warning("%s: parts of hits are not kept: %s", path.parent, error.strerror)
+        _log.warning("%s: parts of hits are not kept: %s", path.parent, error.strerror or error)
+        with suppress(OSError):
+            part.unlink()
 
 
 def _fits(parts: Floats, vectors: Floats) -> Floats:
