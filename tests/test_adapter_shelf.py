@@ -3,7 +3,7 @@
 import numpy as np
 
 from polyseek.api.adapting import Shelf
-from polyseek.core.adapting import Adapter
+from polyseek.core.adapting import Adapter, Adapters
 from polyseek.core.joined import JoinedTower, Standard
 from polyseek.core.maps import QueryMap
 from polyseek.core.types import Manifest, Modality
@@ -31,7 +31,10 @@ def test_a_version_with_the_name_of_a_removed_one_is_seen_elsewhere(tmp_path):
         format_version=1, encoder="fake", revision="1", dim=4, tower_dims={}, checksums={}
     )
     store = LanceStore.create(str(tmp_path / "c"), manifest)
-    own, elsewhere = Shelf(store), Shelf(LanceStore.open(str(tmp_path / "c")))
+    own, elsewhere = (
+        Shelf(store, Adapters()),
+        Shelf(LanceStore.open(str(tmp_path / "c")), Adapters()),
+    )
 
     def fit(value):
         with store.writing():
