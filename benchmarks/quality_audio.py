@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from polyseek.core.config import resolve_settings
 from polyseek.core.defaults import shipped_adapters
+from polyseek.core.tuning import cohort_match
 from polyseek.core.types import Embeddings, Floats, Modality, Role
 from polyseek.encode.mini import MiniEncoder, load
 from polyseek.encode.mini_defaults import defaults
@@ -124,6 +125,9 @@ def measure_sounds(encoder: MiniEncoder, folder: Path) -> tuple[dict[str, Any], 
             "text -> audio, first two phrasings": rank_metrics(
                 scores[first < 2], wanted[first < 2][:, None] == labels
             ),
+            "text -> audio, nothing found": nothing_found(
+                among_sounds(texts), sounds.shared, wanted[:, None] == labels
+            ),
             "audio -> text, class accuracy": round(float((guessed == labels).mean()), 3),
             "audio -> text": rank_metrics(named, labels[:, None] == wanted),
             "audio -> audio": rank_metrics(alike, same),
@@ -131,6 +135,33 @@ def measure_sounds(encoder: MiniEncoder, folder: Path) -> tuple[dict[str, Any], 
         sounds.shared,
         list(labels),
     )
+
+
+def nothing_found(asked: Floats, sounds: Floats, right: NDArray[np.bool_]) -> dict[str, float]:
+    """What a search answers, as shipped, with a query's sounds in the collection and without them.
+
+    Args:
+        asked: ``(q, dim)`` text queries among sounds.
+        sounds: ``(n, dim)``.
+        right: ``(q, n)`` which sounds a query looks for.
+    """
+    shipped, pair = defaults(), (Modality.TEXT, Modality.AUDIO)
+    found, cohort = shipped.tuning.calibrations[pair], shipped.cohort(pair)
+    assert cohort is not None  # noqa: S101 - it ships
+    match = cohort_match(asked, cohort)
+    kept, false = [], []
+    for query, own, level in zip(asked, right, match, strict=True):
+        cosines = (sounds @ query).astype(np.float64)
+        without = cosines[~own]
+        top = found.probability(np.array([cosines.max()]), cohort=level, rows=len(cosines))
+        other = found.probability(np.array([without.max()]), cohort=level, rows=len(without))
+        if own[cosines.argmax()]:
+            kept.append(top[0] >= found.match_probability)
+        false.append(other[0] >= found.match_probability)
+    return {
+        "right first hits kept": round(float(np.mean(kept)), 3),
+        "false hits": round(float(np.mean(false)), 3),
+    }
 
 
 def measure_samples(encoder: MiniEncoder, folder: Path) -> dict[str, float]:
