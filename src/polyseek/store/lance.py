@@ -182,7 +182,8 @@ class LanceStore(WholeCollection, KeptBeside):
         with self._reading():
             copy = self._copies.of(table, modality, few=len(ids))
             if copy is not None:
-                return copy.vectors(ids, space)
+                lasting = self._copies.resident and self.place.distant
+                return copy.vectors(ids, space, whole=lasting)
             return lance_search.vectors(table, ids, space)
 
     def search(self, request: Retrieval) -> Candidates:
