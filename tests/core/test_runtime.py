@@ -36,6 +36,12 @@ def test_a_graph_runs_with_the_threads_it_was_given(tmp_path):
     assert session.run(["y"], {"x": x})[0].tolist() == [1, 2]
 
 
+def test_no_memory_is_planned_for_shapes_that_hardly_come_again(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(identity_model())
+    assert not runtime.session(path).get_session_options().enable_mem_pattern
+
+
 def test_zero_threads_means_the_cores_this_process_may_use(tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_bytes(identity_model())

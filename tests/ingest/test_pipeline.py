@@ -21,7 +21,7 @@ from polyseek.core.errors import (
 )
 from polyseek.core.types import Asset, AssetStatus, Manifest, Modality, Segment, Span, SpanUnit
 from polyseek.ingest import pipeline, plan
-from polyseek.ingest.batch import Batcher, lent
+from polyseek.ingest.batch import Batcher, Lent, lent
 from polyseek.ingest.decode import Part, decode
 from polyseek.ingest.decoders.text import TextDecoder
 from polyseek.ingest.pipeline import ingest
@@ -263,7 +263,7 @@ def test_an_unsupported_asset_is_tried_again_once_there_is_a_decoder(
 
 
 def test_an_asset_that_breaks_off_is_tried_again_unless_it_is_broken(encoder):
-    batcher = Batcher(encoder, lambda uri, content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: Lent())
     for uri, error in (("a", AssetError("a", "crashed")), ("b", DecodeError("b", "broken"))):
         batcher.add(part(uri, {1: "one"}))
         assert batcher.fail(error)
@@ -427,7 +427,7 @@ def part(uri, texts, *, last=False, reason=None):
 
 
 def test_parts_of_several_assets_may_come_interleaved(encoder):
-    batcher = Batcher(encoder, lambda uri, content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: Lent())
     batcher.add(part("a", {1: "one"}))
     batcher.add(part("b", {1: "uno", 2: "due"}))
     batcher.add(part("a", {2: "two"}, last=True))
@@ -441,7 +441,7 @@ def test_parts_of_several_assets_may_come_interleaved(encoder):
 
 
 def test_an_asset_that_breaks_off_keeps_what_came(encoder):
-    batcher = Batcher(encoder, lambda uri, content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: Lent())
     batcher.add(part("a", {1: "one"}))
     assert batcher.fail(DecodeError("a", "the decoder crashed"))
     assert not batcher.fail(DecodeError("b", "the decoder crashed"))
@@ -451,14 +451,14 @@ def test_an_asset_that_breaks_off_keeps_what_came(encoder):
 
 
 def test_signals_are_dropped_once_encoded(encoder):
-    batcher = Batcher(encoder, lambda uri, content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: Lent())
     batcher.add(part("a", {1: "one", 2: "two", 3: "three", 4: "four"}))
     assert all(row.segment.signal is None for row in batcher._open["a"].rows)
     assert not batcher._waiting[Modality.TEXT]
 
 
 def test_segments_borrow_embeddings_one_by_one(encoder):
-    first = Batcher(encoder, lambda uri, content_hash: {})
+    first = Batcher(encoder, lambda uri, content_hash: Lent())
     first.add(part("a", {1: "one"}, last=True))
     first.flush()
     stored = lent(first.take().batches)
@@ -471,47 +471,85 @@ def test_segments_borrow_embeddings_one_by_one(encoder):
 
 
 def test_what_is_encoded_of_a_long_asset_is_there_before_its_end(encoder):
-    batcher = Batcher(encoder, lambda uri, content_hash: {})
+    batcher = Batcher(encoder, lambda uri, content_hash: Lent())
     batcher.add(part("a", {page: f"page {page}" for page in range(1, 7)}))
-    begun = batcher.unfinished(but=())
+    begun = batcher.unfinished()
     (record,) = begun.records
     assert (record.status, record.segments, record.content_hash) == ("pending", 4, "a")
     assert len(begun.batches[0]) == 4  # the encoder's batch; two more wait for it to fill
-    assert batcher.unfinished(but={"a"}).records == []
-    assert batcher.unfinished(but=(), last=True).records == []  # nothing new
-    batcher.add(part("a", {7: "page 7"}, last=True))
+    assert not begun.kept
+    assert batcher.unfinished().records == []  # nothing new
+    batcher.add(part("a", {7: "page 7", 8: "page 8", 9: "page 9"}))
+    begun = batcher.unfinished()
+    assert begun.records[0].segments == 8
+    assert [segment.text for segment in begun.batches[0].segments] == [
+        f"page {page}" for page in range(5, 9)
+    ]
+    assert begun.kept == {"a"}
+    batcher.add(part("a", {}, last=True))
     batcher.flush()
-    assert batcher.take().records[0].segments == 7
-    assert batcher.unfinished(but=()).records == []
+    done = batcher.take()
+    assert (done.records[0].segments, done.records[0].status) == (9, "indexed")
+    assert [segment.text for segment in done.batches[0].segments] == ["page 9"]
+    assert done.kept == {"a"}
+    assert batcher.unfinished().records == []
 
 
-def test_a_long_asset_is_stored_again_once_it_has_grown(encoder):
-    batcher = Batcher(encoder, lambda uri, content_hash: {})
-    batcher.add(part("a", {page: f"page {page}" for page in range(1, 65)}))
-    assert batcher.unfinished(but=()).records[0].segments == 64
-    batcher.add(part("a", {page: f"page {page}" for page in range(65, 69)}))
-    assert batcher.unfinished(but=()).records == []
-    assert batcher.unfinished(but=(), last=True).records[0].segments == 68
-    batcher.add(part("a", {page: f"page {page}" for page in range(69, 81)}))
-    assert batcher.unfinished(but=()).records[0].segments == 80
+def test_a_long_asset_is_not_held_once_it_is_handed_over(encoder):
+    """Memory must not grow with the number of its pages."""
+    batcher = Batcher(encoder, lambda uri, content_hash: Lent())
+    for first in range(1, 400, 4):
+        batcher.add(part("a", {page: f"page {page}" for page in range(first, first + 4)}))
+        assert len(batcher.unfinished().batches[0]) == 4
+        assert not batcher._open["a"].rows
+    batcher.add(part("a", {}, last=True))
+    (record,) = batcher.take().records
+    assert record.segments == 400
+
+
+def test_an_asset_that_has_a_whole_state_is_handed_out_as_a_whole(encoder):
+    batcher = Batcher(encoder, lambda uri, content_hash: Lent(), whole={"a"})
+    batcher.add(part("a", {page: f"page {page}" for page in range(1, 9)}))
+    assert batcher.unfinished().records == []
+    batcher.add(part("a", {}, last=True))
+    done = batcher.take()
+    assert (len(done.batches[0]), done.kept) == (8, set())
 
 
 def test_less_of_an_asset_does_not_take_the_place_of_what_is_stored(encoder):
     """A run that is killed soon after it went on must lose nothing of the one before."""
-    first = Batcher(encoder, lambda uri, content_hash: {})
+    first = Batcher(encoder, lambda uri, content_hash: Lent())
     first.add(part("a", {page: f"page {page}" for page in range(1, 9)}))
-    stored = lent(first.unfinished(but=()).batches)
+    stored = lent(first.unfinished().batches, begun=True)
     second = Batcher(encoder, lambda uri, content_hash: stored)
     second.add(part("a", {page: f"page {page}" for page in range(1, 5)}))
-    assert second.unfinished(but=(), last=True).records == []
+    begun = second.unfinished()
+    assert (begun.records[0].segments, begun.kept) == (8, {"a"})
     second.add(part("a", {page: f"page {page}" for page in range(5, 13)}))
-    assert second.unfinished(but=(), last=True).records[0].segments == 12
+    assert second.unfinished().records[0].segments == 12
+    second.add(part("a", {}, last=True))
+    done = second.take()
+    assert (done.records[0].segments, done.left) == (12, {})
+
+
+def test_what_does_not_come_again_is_told(encoder):
+    first = Batcher(encoder, lambda uri, content_hash: Lent())
+    first.add(part("a", {page: f"page {page}" for page in range(1, 5)}))
+    stored = lent(first.unfinished().batches, begun=True)
+    second = Batcher(encoder, lambda uri, content_hash: stored)
+    second.add(part("a", {1: "page 1", 9: "page 9"}, last=True))
+    second.flush()
+    done = second.take()
+    assert done.records[0].segments == 2
+    assert len(done.left["a"]) == 3
 
 
 class BreaksOff:
     """Workers that are interrupted in the middle of a long asset."""
 
     after = 4
+    pages = range(1, 9)
+    content_hash = "long"
 
     def __init__(self, tools, **_):
         pass
@@ -524,12 +562,12 @@ class BreaksOff:
 
     def decode(self, assets):
         (asset,) = assets
-        pages = {page: f"page {page}" for page in range(1, 9)}
-        for page, text in pages.items():
-            yield replace(part(asset.uri, {page: text}), asset=asset, content_hash="long")
+        own = {"asset": asset, "content_hash": self.content_hash}
+        for page in self.pages:
+            yield replace(part(asset.uri, {page: f"page {page}"}), **own)
             if page == self.after:
                 signal.raise_signal(signal.SIGINT)
-        yield replace(part(asset.uri, {}, last=True), asset=asset, content_hash="long")
+        yield replace(part(asset.uri, {}, last=True), **own)
 
 
 def test_an_interrupted_recording_goes_on_where_it_broke_off(tmp_path, encoder, store, monkeypatch):
@@ -554,6 +592,52 @@ def test_an_interrupted_recording_goes_on_where_it_broke_off(tmp_path, encoder, 
     assert (second.added, second.moved, second.segments) == (1, 0, 8)
     assert sorted(encoded) == [f"page {page}" for page in range(1, 9)]  # each of them once
     assert {r.status: r.segments for r in store.records()} == {"indexed": 8}
+
+
+def test_what_another_run_stored_goes_when_the_asset_has_it_no_more(
+    tmp_path, encoder, store, monkeypatch
+):
+    """A run that broke off had other options; the next one finds fewer, and other, segments."""
+    (tmp_path / "long.txt").write_text("x")
+    uri = (tmp_path / "long.txt").as_uri()
+    monkeypatch.setattr(pipeline, "Workers", BreaksOff)
+    monkeypatch.setattr(BreaksOff, "after", 6)
+    assert run(tmp_path / "long.txt", encoder, store).interrupted
+    monkeypatch.setattr(BreaksOff, "after", None)
+    monkeypatch.setattr(BreaksOff, "pages", range(6, 9))
+    report = run(tmp_path / "long.txt", encoder, store)
+    assert (report.added, report.segments) == (1, 3)
+    (batch,) = store.fetch([uri])
+    assert sorted(s.text for s in batch.segments) == ["page 6", "page 7", "page 8"]
+    assert {r.status: r.segments for r in store.records()} == {"indexed": 3}
+
+
+def test_a_run_that_goes_on_and_breaks_off_again_loses_nothing(
+    tmp_path, encoder, store, monkeypatch
+):
+    (tmp_path / "long.txt").write_text("x")
+    uri = (tmp_path / "long.txt").as_uri()
+    monkeypatch.setattr(pipeline, "Workers", BreaksOff)
+    for after, stored in ((6, 7), (2, 7), (7, 8)):
+        monkeypatch.setattr(BreaksOff, "after", after)
+        assert run(tmp_path / "long.txt", encoder, store).interrupted
+        assert {r.status: r.segments for r in store.records()} == {"pending": stored}
+        assert sum(len(batch) for batch in store.fetch([uri])) == stored
+
+
+def test_a_long_asset_whose_content_changed_meanwhile_leaves_nothing_of_the_old(
+    tmp_path, encoder, store, monkeypatch
+):
+    (tmp_path / "long.txt").write_text("x")
+    uri = (tmp_path / "long.txt").as_uri()
+    monkeypatch.setattr(pipeline, "Workers", BreaksOff)
+    monkeypatch.setattr(BreaksOff, "after", 6)
+    assert run(tmp_path / "long.txt", encoder, store).interrupted
+    monkeypatch.setattr(BreaksOff, "content_hash", "other")
+    monkeypatch.setattr(BreaksOff, "after", 4)
+    assert run(tmp_path / "long.txt", encoder, store).interrupted
+    (batch,) = store.fetch([uri])
+    assert sorted(s.text for s in batch.segments) == [f"page {page}" for page in range(1, 6)]
 
 
 def test_a_changed_asset_keeps_its_old_segments_until_the_new_ones_are_whole(

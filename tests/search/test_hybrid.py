@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from polyseek.core.config import SearchOptions
+from polyseek.core.config import Group, SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Query
 from polyseek.core.retriever import SearchMode
@@ -19,6 +19,8 @@ from polyseek.core.types import (
     Role,
     Segment,
     SegmentBatch,
+    Span,
+    SpanUnit,
 )
 from polyseek.search.hybrid import add_evidence
 from polyseek.search.pipeline import search
@@ -155,6 +157,79 @@ def test_words_alone_find_only_what_has_them(store):
     assert ask(store, "zebra", mode=SearchMode.TEXT).no_match
     with pytest.raises(QueryError, match="no probabilities"):
         ask(store, "ferry", mode=SearchMode.TEXT, min_probability=0.5)
+
+
+class AskedForVectors(MemoryStore):
+    """Counts the segments whose vectors it was asked for."""
+
+    read = 0
+
+    def vectors(self, modality, ids, space):
+        self.read += len(ids)
+        return super().vectors(modality, ids, space)
+
+
+def recording(store):
+    """The same store with a film: its moments are one hit."""
+    encoder, uri = FakeEncoder(), "file:///4.x"
+    segments = [
+        Segment(
+            asset_uri=uri,
+            modality=IMAGE,
+            span=Span(unit=SpanUnit.SECONDS, start=start, end=start + 5),
+            metadata={"caption": "old old old"},
+        )
+        for start in range(0, 100, 10)
+    ]
+    prepare = encoder.info.towers[IMAGE].prepare
+    colours = [prepare(Image.new("RGB", (9, 9), colour)) for colour in ("red", "blue") * 5]
+    rows = encoder.encode(IMAGE, colours, role=Role.DOCUMENT)
+    record = AssetRecord(
+        uri=uri, status=AssetStatus.INDEXED, modalities=(IMAGE,), etag="1", size_bytes=1
+    )
+    store.upsert([record], [SegmentBatch(IMAGE, segments, rows)])
+    store.__class__ = AskedForVectors
+    return store
+
+
+def test_words_alone_give_cosines_to_what_is_shown_and_read_no_others(store):
+    store = recording(store)
+    found = ask(store, "old blue", mode=SearchMode.TEXT)
+    assert names(found) == ["4", "1", "2"]
+    blue = ask(store, "blue", mode=SearchMode.DENSE, show_all=True, group=Group.SEGMENT)
+    near = {hit.id: hit.score for hit in blue}
+    spans = {hit.span: hit.score for hit in blue if hit.span}
+    assert [hit.score for hit in found] == pytest.approx([near[hit.id] for hit in found])
+    moments = found[0].moments
+    assert [m.score for m in moments] == pytest.approx([spans[m.span] for m in moments])
+    assert len({round(m.score, 3) for m in moments}) == 2
+    before = store.read
+    ask(store, "old blue", mode=SearchMode.TEXT)
+    assert store.read - before == 3 + len(moments)
+
+
+def test_rerankers_see_the_cosines_of_what_words_alone_found(store):
+    class Watching:
+        seen = ()
+
+        def scores(self, question, candidates):
+            self.seen = [one.hit.score for one in candidates]
+            yield from [0.0] * len(candidates)
+
+    query, watching = Query(modality=TEXT, signals=["old blue"], label="old blue"), Watching()
+    search(
+        query, encoder=FakeEncoder(), store=recording(store), rerankers={"watching": watching},
+        options=SearchOptions(mode=SearchMode.TEXT, limit=1),
+    )  # fmt: skip
+    assert len(watching.seen) == 3
+    assert all(watching.seen[1:])
+
+
+def test_a_segment_that_went_away_meanwhile_has_no_cosine(store, monkeypatch):
+    monkeypatch.setattr(
+        MemoryStore, "vectors", lambda self, modality, ids, space: np.full((len(ids), 7), np.nan)
+    )
+    assert [hit.score for hit in ask(store, "old", mode=SearchMode.TEXT)] == [0, 0]
 
 
 def test_words_alone_need_a_text(store):

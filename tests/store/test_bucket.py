@@ -3,12 +3,15 @@
 import json
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import obstore
 import pytest
 
 import polyseek
+from polyseek.core.config import SearchOptions
 from polyseek.core.errors import (
     CollectionBusyError,
     CollectionNotFoundError,
@@ -16,12 +19,24 @@ from polyseek.core.errors import (
     StoreError,
 )
 from polyseek.core.filters import Words
+from polyseek.core.hits import Query
 from polyseek.core.objects import bucket_of, split_url
+from polyseek.core.retriever import SearchMode
+from polyseek.core.types import (
+    AssetRecord,
+    AssetStatus,
+    Embeddings,
+    Modality,
+    Segment,
+    SegmentBatch,
+)
+from polyseek.search.pipeline import search
 from polyseek.store import lance_bucket, lance_copies, lance_index, lease
 from polyseek.store.lance import LanceStore
 from polyseek.store.lease import Lease
 from polyseek.store.places import place_of
 from polyseek.store.version import PolledVersions
+from polyseek.testing import FakeEncoder
 from polyseek.testing.store.samples import MANIFEST, batches, indexed, look, passages, put, row
 from polyseek.testing.store.words import ask
 from s3_fixtures import put as put_object
@@ -201,6 +216,74 @@ def test_a_search_by_a_process_that_ends_takes_few_requests(counted):
     assert [hit.uri for hit in look(store, limit=5).hits].count("mem:/b") == 1
     assert ask(store, "car").hits[0].uri == "mem:/b"
     assert len(proxy.requests) <= looked + 3
+
+
+@pytest.fixture
+def scattered(proxy, bucket):
+    """30 pictures have the word, so far apart that the vector of each is a read of its own."""
+    put_object(f"{bucket}/there", b"")
+    dim, rng = 512, np.random.default_rng(0)
+    store = LanceStore.create(f"{bucket}/c", replace(MANIFEST, dim=dim, tower_dims={}))
+    segments = [
+        Segment(
+            asset_uri=f"mem:/{i}",
+            modality=Modality.IMAGE,
+            text="a ferry" if i % 100 == 0 else "a car",
+        )
+        for i in range(3000)
+    ]
+    rows = rng.standard_normal((3000, dim)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    records = [
+        AssetRecord(
+            uri=s.asset_uri,
+            status=AssetStatus.INDEXED,
+            modalities=(Modality.IMAGE,),
+            etag="1",
+            size_bytes=1,
+        )
+        for s in segments
+    ]
+    batch = SegmentBatch(Modality.IMAGE, segments, Embeddings(shared=rows, tower=rows))
+    with store.writing():
+        store.upsert(records, [batch])
+        store.optimize()
+    proxy.requests.clear()
+    return f"{bucket}/c", proxy, rows
+
+
+def by_words(store, vector, **options):
+    """A search by words alone."""
+    query = Query(modality=Modality.TEXT, signals=["ferry"], label="ferry")
+    known = Embeddings(shared=vector[None], tower=np.ones((1, 4), np.float32))
+    options = SearchOptions(mode=SearchMode.TEXT, **options)
+    return search(query, encoder=FakeEncoder(), store=store, options=options, embeddings=[known])
+
+
+def test_a_search_by_words_alone_reads_the_vectors_of_what_it_shows(scattered):
+    where, proxy, rows = scattered
+    few = by_words(LanceStore.open(where), rows[7], limit=3)
+    assert len(proxy.requests) <= 38
+    assert [hit.score for hit in few] == pytest.approx(
+        [float(rows[int(hit.uri[5:])] @ rows[7]) for hit in few], abs=1e-6
+    )
+    proxy.requests.clear()
+    store = LanceStore.open(where)
+    whole = by_words(store, rows[7], limit=30)
+    assert len(whole) == 30
+    assert len(proxy.requests) > 50  # what all that has the words would take
+    assert [hit.id for hit in whole][:3] == [hit.id for hit in few]
+
+
+def test_a_resident_reader_asks_for_no_single_vectors(scattered, monkeypatch):
+    where, proxy, rows = scattered
+    monkeypatch.setattr(lance_bucket, "REFRESH_S", 60.0)
+    reader = LanceStore.open(where, resident=True)
+    first = by_words(reader, rows[7], limit=3)
+    proxy.requests.clear()
+    assert by_words(reader, rows[7], limit=3).hits == first.hits
+    assert by_words(reader, rows[8], limit=5).hits[0].score != first.hits[0].score
+    assert proxy.requests == []
 
 
 def test_a_process_that_ends_reads_all_rows_only_where_that_is_less(counted, monkeypatch):

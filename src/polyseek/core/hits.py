@@ -160,7 +160,8 @@ class Retrieval:
     """A nearest-neighbour request to a store.
 
     Attributes:
-        vector: ``(dim,)`` float32, unit length.
+        vector: ``(dim,)`` float32, unit length; zeros where cosines are not asked for, which are 0
+            then.
         modality: The segments to search.
         space: Which of their embeddings to compare.
         limit: How many candidates to return.

@@ -6,7 +6,7 @@ Conformance suites for third-party implementations live in `polyseek.testing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
@@ -430,11 +430,23 @@ class StoreWriter(Protocol):
         """Exclusive right to write. Raises `CollectionBusyError` when another process has it."""
         ...
 
-    def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
+    def upsert(
+        self,
+        records: Sequence[AssetRecord],
+        batches: Sequence[SegmentBatch],
+        *,
+        keep: Collection[str] = (),
+    ) -> None:
         """Replace all segments of these assets by those in `batches`, then record the assets.
 
         Killed at any point, the same call again leaves the same rows: an asset is recorded only
         after its segments are durable, and its segments never appear twice.
+
+        Args:
+            records: Of the assets.
+            batches: Their segments.
+            keep: Uris of assets that get segments added instead: of those that are stored, only
+                segments of the same ids are replaced.
         """
         ...
 

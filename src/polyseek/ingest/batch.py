@@ -26,22 +26,37 @@ from polyseek.core.types import (
 )
 from polyseek.ingest.decode import Part
 
-GROWTH = 1 / 8
-"""An asset that is still being decoded is stored again once it has so much more: each time all of
-it is written anew, so a day of film must not be written at every commit."""
-
 SegmentKey: TypeAlias = "tuple[Modality, Span | None, str | None]"
-Lent: TypeAlias = "Mapping[SegmentKey, tuple[Floats, Floats]]"
-"""Embeddings (shared, tower) of stored segments of equal content."""
 
 
-def lent(batches: Sequence[SegmentBatch]) -> Lent:
-    """Stored segments as something to borrow embeddings from."""
-    return {
-        _key(segment): (batch.embeddings.shared[i], batch.embeddings.tower[i])
-        for batch in batches
-        for i, segment in enumerate(batch.segments)
-    }
+@dataclass(frozen=True, kw_only=True)
+class Lent:
+    """What the store has of an asset's content.
+
+    Attributes:
+        embeddings: (shared, tower) by segment.
+        stored: Modality by id of the asset's own segments, to which this run adds.
+    """
+
+    embeddings: Mapping[SegmentKey, tuple[Floats, Floats]] = field(default_factory=dict)
+    stored: Mapping[str, Modality] = field(default_factory=dict)
+
+
+def lent(batches: Sequence[SegmentBatch], *, begun: bool = False) -> Lent:
+    """Stored segments as something to borrow embeddings from.
+
+    Args:
+        batches: The segments.
+        begun: They are what an earlier run has stored of the very asset before it broke off.
+    """
+    return Lent(
+        embeddings={
+            _key(segment): (batch.embeddings.shared[i], batch.embeddings.tower[i])
+            for batch in batches
+            for i, segment in enumerate(batch.segments)
+        },
+        stored={s.id: batch.modality for batch in batches for s in batch.segments if begun},
+    )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -53,46 +68,79 @@ class _Row:
 
 @dataclass(kw_only=True, eq=False)
 class _Work:
-    """An asset on its way: rows are filled in as its segments come out of the encoder."""
+    """An asset on its way: rows are filled in as its segments come out of the encoder.
+
+    Attributes:
+        rows: Those that have not been handed to the store.
+        begun: Whether the store has some of its segments, to which the rows are added.
+        left: Stored segments of an earlier run that have not come again.
+        segments: Number of those that have come.
+        handed: Number of those that were handed to the store.
+    """
 
     asset: Asset
     content_hash: str
     lent: Lent
+    begun: bool
+    left: dict[str, Modality]
     rows: list[_Row] = field(default_factory=list)
+    modalities: set[Modality] = field(default_factory=set)
+    segments: int = 0
+    handed: int = 0
     missing: int = 0
     borrowed: int = 0
-    stored: int = 0
     ended: bool = False
     reason: str | None = None
     retry: bool = False
 
+    def hand_over(self) -> list[_Row]:
+        """The rows that are encoded; the asset holds them no more."""
+        rows = [row for row in self.rows if row.shared is not None]
+        self.rows = [row for row in self.rows if row.shared is None]
+        self.modalities.update(row.segment.modality for row in rows)
+        self.handed += len(rows)
+        return rows
+
 
 @dataclass(kw_only=True)
 class Encoded:
-    """Assets whose segments are all encoded, ready for the store.
+    """Segments that are encoded, ready for the store.
 
     Attributes:
         records: One per asset.
         batches: Their segments, one batch per modality.
+        kept: Uris of assets of which the store has other segments that stay.
+        left: Ids of stored segments that do not stay, by uri.
         borrowed: Uris of assets that cost no encoding.
     """
 
     records: list[AssetRecord] = field(default_factory=list)
     batches: list[SegmentBatch] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)
+    left: dict[str, Collection[str]] = field(default_factory=dict)
     borrowed: set[str] = field(default_factory=set)
 
 
 class Batcher:
-    """Collects prepared segments until a batch is full, encodes it, and hands out whole assets.
+    """Collects prepared segments until a batch is full, encodes it, and hands out what is encoded.
 
     Args:
         encoder: Of the collection.
         lender: Finds embeddings of stored segments of equal content, by uri and content hash.
+        whole: Uris of assets that are handed out as a whole only: the store has all of an earlier
+            state.
     """
 
-    def __init__(self, encoder: Encoder, lender: Callable[[str, str], Lent]) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        lender: Callable[[str, str], Lent],
+        *,
+        whole: Collection[str] = (),
+    ) -> None:
         self._encoder = encoder
         self._lender = lender
+        self._whole = whole
         self._open: dict[str, _Work] = {}
         self._waiting: dict[Modality, list[tuple[_Work, _Row, Prepared]]] = defaultdict(list)
         self._done: list[_Work] = []
@@ -104,9 +152,12 @@ class Batcher:
         work = self._open.get(uri)
         if work is None:
             lent = self._lender(uri, part.content_hash)
-            # What is lent is in the store: less of it must not take its place.
             work = _Work(
-                asset=part.asset, content_hash=part.content_hash, lent=lent, stored=len(lent)
+                asset=part.asset,
+                content_hash=part.content_hash,
+                lent=lent,
+                begun=bool(lent.stored),
+                left=dict(lent.stored),
             )
             self._open[uri] = work
         for segment in part.segments:
@@ -117,7 +168,7 @@ class Batcher:
     def fail(self, error: AssetError) -> bool:
         """End an asset that broke off; False when nothing of it had come."""
         work = self._open.get(error.uri)
-        if work is None or not work.rows:
+        if work is None or not work.segments:
             return False
         self._end(work, error.reason, retry=not error.final)
         return True
@@ -129,32 +180,33 @@ class Batcher:
                 self._encode(modality)
 
     def take(self) -> Encoded:
-        """The finished assets since the last call."""
+        """The rest of the assets that were finished since the last call."""
         done, self._done, self.segments = self._done, [], 0
+        rows = [row for work in done for row in work.hand_over()]
         return Encoded(
-            records=[_record(work, work.rows) for work in done],
-            batches=_batches([row for work in done for row in work.rows]),
-            borrowed={work.asset.uri for work in done if work.borrowed == len(work.rows)},
+            records=[_record(work) for work in done],
+            batches=_batches(rows),
+            kept={work.asset.uri for work in done if work.begun},
+            left={work.asset.uri: work.left for work in done if work.left},
+            borrowed={work.asset.uri for work in done if work.borrowed == work.segments},
         )
 
-    def unfinished(self, *, but: Collection[str], last: bool = False) -> Encoded:
-        """What is encoded of assets that are still being decoded; they stay here, too.
+    def unfinished(self) -> Encoded:
+        """What is encoded of assets that are still being decoded, since the last call.
 
-        Kept in the store, it spares the next run from encoding it again if this one breaks off.
-
-        Args:
-            but: Assets to leave out: what the store has of them is whole.
-            last: The run ends here; without it, assets that grew by less than `GROWTH` wait.
+        So memory does not grow with the length of an asset, and the next run need not encode
+        that again if this one breaks off.
         """
         found = Encoded()
         begun: list[_Row] = []
         for uri, work in self._open.items():
-            rows = [row for row in work.rows if row.shared is not None]
-            grown = len(rows) - work.stored
-            if uri in but or grown <= 0 or (grown < GROWTH * work.stored and not last):
+            rows = [] if uri in self._whole else work.hand_over()
+            if not rows:
                 continue
-            work.stored = len(rows)
-            found.records.append(replace(_record(work, rows), status=AssetStatus.PENDING))
+            if work.begun:
+                found.kept.add(uri)
+            work.begun = True
+            found.records.append(_begun(work))
             begun += rows
         found.batches = _batches(begun)
         return found
@@ -163,7 +215,9 @@ class Batcher:
         # Signals go with the batch and are dropped with it: a long video's never add up.
         row = _Row(segment=replace(segment, signal=None))
         work.rows.append(row)
-        found = work.lent.get(_key(segment))
+        work.segments += 1
+        work.left.pop(segment.id, None)
+        found = work.lent.embeddings.get(_key(segment))
         if found:
             row.shared, row.tower = found
             work.borrowed += 1
@@ -217,14 +271,43 @@ def _batch(modality: Modality, rows: Sequence[_Row]) -> SegmentBatch:
     return SegmentBatch(modality, segments, Embeddings(shared=shared, tower=tower))
 
 
-def _record(work: _Work, rows: Sequence[_Row]) -> AssetRecord:
+def _record(work: _Work) -> AssetRecord:
     return AssetRecord(
         uri=work.asset.uri,
         status=AssetStatus.PARTIAL if work.reason else AssetStatus.INDEXED,
         reason=work.reason,
-        modalities=tuple(sorted({row.segment.modality for row in rows})),
+        modalities=tuple(sorted(work.modalities)),
         etag="" if work.retry else work.asset.etag,
         content_hash=work.content_hash,
         size_bytes=work.asset.size_bytes,
-        segments=len(rows),
+        segments=work.segments,
     )
+
+
+def _begun(work: _Work) -> AssetRecord:
+    """The record of an asset of which there is more to come."""
+    return replace(
+        _record(work),
+        status=AssetStatus.PENDING,
+        modalities=tuple(sorted({*work.modalities, *work.left.values()})),
+        segments=work.handed + len(work.left),
+    )
+
+
+def without(batches: Sequence[SegmentBatch], ids: Collection[str]) -> list[SegmentBatch]:
+    """Stored segments but for these."""
+    found = []
+    for batch in batches:
+        rows = [i for i, segment in enumerate(batch.segments) if segment.id not in ids]
+        if rows:
+            found.append(
+                SegmentBatch(
+                    batch.modality,
+                    [batch.segments[i] for i in rows],
+                    Embeddings(
+                        shared=batch.embeddings.shared[rows], tower=batch.embeddings.tower[rows]
+                    ),
+                    {query: biases[rows] for query, biases in batch.hub_bias.items()},
+                )
+            )
+    return found

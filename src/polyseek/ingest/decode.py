@@ -54,7 +54,7 @@ _T = TypeVar("_T")
 MAX_FIELDS = 1000
 """Metadata fields of one segment. A matrix in a .csv file would make the store crawl for hours."""
 
-PART_BYTES, PART_SECONDS = 4 * 1024 * 1024, 5.0
+PART_BYTES, PART_SECONDS = 1024 * 1024, 5.0
 """Prepared signals go to the encoder when there are so many, or so much time has passed."""
 
 

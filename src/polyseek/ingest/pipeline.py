@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -16,7 +16,7 @@ from polyseek.core.hits import HubBiases
 from polyseek.core.protocols import Encoder, Source, SparseEncoder, Store
 from polyseek.core.reports import Failure, IngestReport, Progress, ProgressCallback
 from polyseek.core.types import AssetRecord, AssetStatus, SegmentBatch
-from polyseek.ingest.batch import Batcher, Lent, lent
+from polyseek.ingest.batch import Batcher, Lent, lent, without
 from polyseek.ingest.decode import Part, toolbox
 from polyseek.ingest.plan import Plan, failed_record, make_plan
 from polyseek.ingest.recognise import Recognisers, recognisers
@@ -119,7 +119,7 @@ class _Run:
     _failed: list[AssetRecord] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._batcher = Batcher(self.encoder, self._lend)
+        self._batcher = Batcher(self.encoder, self._lend, whole=self.plan.whole)
         self._assets = {asset.uri: asset for asset in self.plan.todo}
         self._committed = perf_counter()
         self.failures.extend(self.plan.failures())
@@ -136,20 +136,22 @@ class _Run:
             self.commit()
 
     def commit(self, *, flush: bool = False) -> None:
-        """Make finished assets durable; `flush` first encodes batches that are not full."""
+        """Make what is encoded durable; `flush` first encodes batches that are not full."""
         if flush:
             self._batcher.flush()
         encoded = self._batcher.take()
-        begun = self._batcher.unfinished(but=self.plan.whole, last=flush)
+        begun = self._batcher.unfinished()
+        for uri, ids in encoded.left.items():
+            self._drop(uri, ids)
         records = encoded.records + self._failed
         if records or begun.records:
             batches = [self._corrected(batch) for batch in encoded.batches + begun.batches]
-            self.store.upsert(records + begun.records, batches)
+            self.store.upsert(records + begun.records, batches, keep=encoded.kept | begun.kept)
         for record in encoded.records:
             self._count(record, borrowed=record.uri in encoded.borrowed)
         for record in records:
             self._note(record)
-        self.segments += sum(len(batch) for batch in encoded.batches)
+        self.segments += sum(record.segments for record in encoded.records)
         self._failed = []
         self._committed = perf_counter()
 
@@ -179,9 +181,15 @@ class _Run:
         """Embeddings of equal content in the collection: a move, a copy, a run that broke off."""
         own = self.plan.known.get(uri)
         if own and own.segments and own.content_hash == content_hash:
-            return lent(self.store.fetch([uri]))
+            return lent(self.store.fetch([uri]), begun=uri not in self.plan.whole)
         same = self.plan.by_content.get(content_hash)
-        return lent(self.store.fetch([same.uri])) if same else {}
+        return lent(self.store.fetch([same.uri])) if same else Lent()
+
+    def _drop(self, uri: str, ids: Collection[str]) -> None:
+        """Take segments of a run that broke off away: this one, of other options, lacks them."""
+        stored = without(self.store.fetch([uri]), ids)
+        pending = replace(self.plan.known[uri], segments=sum(map(len, stored)))
+        self.store.upsert([pending], stored)
 
     def _corrected(self, batch: SegmentBatch) -> SegmentBatch:
         if self.sparse is not None:

@@ -40,31 +40,36 @@ def by_asset(
         Hits with `rank` and `probability` set, best first.
     """
     known: Sequence[float | None] = probabilities or [None] * len(hits)
-    key = key or key_of(Group.ASSET)
-    first: dict[Item, tuple[Hit, float | None]] = {}
-    moments: dict[Item, list[Moment]] = {}
-    shown: dict[Item, list[Hit]] = {}
-    for hit, probability in zip(hits, known, strict=True):
-        own = key(hit)
-        if own not in first:
-            if len(first) == limit:
-                continue
-            first[own], moments[own], shown[own] = (hit, probability), [], [hit]
-        elif len(moments[own]) < further and not overlaps(hit, shown[own]):
-            shown[own].append(hit)
-            moments[own].append(
-                Moment(
-                    modality=hit.modality,
-                    score=hit.score,
-                    span=hit.span,
-                    text=hit.text,
-                    probability=probability,
-                )
+    found = []
+    for rank, (best, *others) in enumerate(places(hits, limit=limit, key=key, further=further), 1):
+        moments = tuple(
+            Moment(
+                modality=hits[i].modality,
+                score=hits[i].score,
+                span=hits[i].span,
+                text=hits[i].text,
+                probability=known[i],
             )
-    return [
-        replace(hit, rank=rank, probability=probability, moments=tuple(moments[own]))
-        for rank, (own, (hit, probability)) in enumerate(first.items(), 1)
-    ]
+            for i in others
+        )
+        found.append(replace(hits[best], rank=rank, probability=known[best], moments=moments))
+    return found
+
+
+def places(
+    hits: Sequence[Hit], *, limit: int, key: HitKey | None = None, further: int = MAX_MOMENTS
+) -> list[list[int]]:
+    """Positions of what `by_asset` shows of each asset, its best first."""
+    key = key or key_of(Group.ASSET)
+    shown: dict[Item, list[int]] = {}
+    for i, hit in enumerate(hits):
+        own = key(hit)
+        if own not in shown:
+            if len(shown) < limit:
+                shown[own] = [i]
+        elif len(shown[own]) <= further and not overlaps(hit, [hits[n] for n in shown[own]]):
+            shown[own].append(i)
+    return list(shown.values())
 
 
 def assets_first(hits: Sequence[Hit], *, key: HitKey | None = None) -> tuple[list[Hit], list[Hit]]:

@@ -63,9 +63,9 @@ class WordSearch:
             near: Segments by their vectors; none where the query has no embedding.
         """
         deep = replace(request, limit=max(DEPTH, request.limit))
+        if self.alone:  # cosines play no part: `listing.with_cosines` gives them to what is shown
+            return store.search_text(self.terms, replace(deep, vector=np.zeros_like(deep.vector)))
         found = [store.search_text(self.terms, deep)] if self.terms else []
-        if self.alone:
-            return found[0]
         if self.sparse is not None:
             found.append(store.search_sparse(self.sparse, deep))
         if not found:

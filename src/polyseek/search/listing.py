@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from polyseek.core.config import Group, SearchOptions
 from polyseek.core.errors import QueryError
 from polyseek.core.hits import Hit, Item
+from polyseek.core.protocols import StoreReader
 from polyseek.core.retriever import SearchMode
+from polyseek.core.types import Modality
+from polyseek.search.compose import compared
 from polyseek.search.fuse import by_probability, reciprocal_rank
 from polyseek.search.group import HitKey, assets_first, key_of
-from polyseek.search.retrieve import Ranking
+from polyseek.search.retrieve import Asked, Ranking
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -93,6 +98,29 @@ def merge(rankings: Sequence[Ranking], options: SearchOptions) -> Listing:
     hits, probabilities = by_probability(calibrated)
     whole = Listing(hits=hits, probabilities=probabilities, matched=False, group=options.group)
     return _cut(whole, options, matched=any(ranking.matches for ranking in rankings))
+
+
+def with_cosines(
+    listing: Listing, places: Iterable[int], *, asked: Asked, store: StoreReader
+) -> Listing:
+    """A list that words alone have made, with the cosines of the hits at these places.
+
+    They play no part in its order, so they are only read for what is shown: in a bucket, each
+    vector may be a request of its own.
+    """
+    hits, of = list(listing.hits), defaultdict[Modality, list[int]](list)
+    for place in places:
+        of[hits[place].modality].append(place)
+    for modality, found in of.items():
+        pair = asked.query.terms[0].query.modality, modality
+        vector, space = compared(asked.embeddings[0], pair)
+        if not vector.any():
+            continue
+        rows = store.vectors(modality, [hits[place].id for place in found], space)
+        for place, cosine in zip(found, (rows @ vector).tolist(), strict=True):
+            if not math.isnan(cosine):  # the segment went away meanwhile
+                hits[place] = replace(hits[place], score=cosine)
+    return replace(listing, hits=hits)
 
 
 def _cut(whole: Listing, options: SearchOptions, *, matched: bool) -> Listing:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from polyseek.core.adapting import Adapters
 from polyseek.core.config import SearchOptions
@@ -15,14 +17,15 @@ from polyseek.core.hits import Composition, Query, Term
 from polyseek.core.protocols import Encoder, Locator, Reranker, SparseEncoder, StoreReader
 from polyseek.core.reports import Coverage
 from polyseek.core.reranking import Question
+from polyseek.core.retriever import SearchMode
 from polyseek.core.types import AssetCounts, AssetStatus, Embeddings, Modality
 from polyseek.search.calibrate import Calibrator
 from polyseek.search.diversify import distinct
 from polyseek.search.embed import embed
 from polyseek.search.explain import Trace, explained
-from polyseek.search.group import by_asset
+from polyseek.search.group import by_asset, places
 from polyseek.search.hybrid import read_all_words
-from polyseek.search.listing import Listing, merge
+from polyseek.search.listing import Listing, merge, with_cosines
 from polyseek.search.moments import pool_moments
 from polyseek.search.refine import refine
 from polyseek.search.rerank import rerank
@@ -106,10 +109,13 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         query=whole.label, hits=(), coverage=coverage(counts), retriever=stages.name,
         preview=preview,
     )  # fmt: skip
+    # What reorders the list may look at all of it.
+    assets = None if rerankers or stages.diversify.active else options.limit
+    merged = functools.partial(_merged, options=options, asked=asked, store=store, assets=assets)
     rankings: list[Ranking] = []
     for target in searched:
         if partial and rankings:
-            partial(_listed(empty, merge(rankings, options), rankings, options))
+            partial(_listed(empty, merged(rankings), rankings, options))
         found = rank(store, asked, target=target, options=options, calibrator=calibrator)
         rankings.append(found)
     trace.lap("retrieve")
@@ -121,7 +127,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
     if any(ranking.step.refined for ranking in rankings):
         trace.note("retrieve", merge(found_first, options))
         trace.lap("refine")
-    listing = pool_moments(merge(rankings, options), count=stages.group.pool)
+    listing = pool_moments(merged(rankings), count=stages.group.pool)
     trace.note("fuse", listing)
     trace.lap("fuse")
     notes: list[str] = []
@@ -148,6 +154,27 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         )  # fmt: skip
         trace.lap("explain")
     return replace(results, hits=tuple(hits), timings_ms=trace.timings_ms(), notes=tuple(notes))
+
+
+def _merged(
+    rankings: Sequence[Ranking],
+    *,
+    options: SearchOptions,
+    asked: Asked,
+    store: StoreReader,
+    assets: int | None,
+) -> Listing:
+    """All modalities as one list; after a search by words alone, `assets` of it with cosines."""
+    listing = merge(rankings, options)
+    if options.mode is not SearchMode.TEXT:
+        return listing
+    further = options.retriever.group.moments
+    shown = (
+        [range(len(listing.hits))]
+        if assets is None
+        else places(listing.hits, limit=assets, key=listing.key, further=further)
+    )
+    return with_cosines(listing, chain.from_iterable(shown), asked=asked, store=store)
 
 
 def _listed(

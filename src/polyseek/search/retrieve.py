@@ -150,7 +150,7 @@ def _retrieve(
             break
         wanted *= 4
     candidates = words.candidates(store, request, near)
-    probabilities = calibrator.probabilities(pair, vector, candidates)
+    probabilities = None if words.alone else calibrator.probabilities(pair, vector, candidates)
     hits, probabilities = words.reorder(
         candidates.hits, probabilities, near=len(near.hits), words=calibrator.words,
         sparse=calibrator.sparse,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -182,7 +182,8 @@ class LanceStore(WholeCollection, KeptBeside):
         with self._reading():
             copy = self._copies.of(table, modality, few=len(ids))
             if copy is not None:
-                return copy.vectors(ids, space)
+                lasting = self._copies.resident and self.place.distant
+                return copy.vectors(ids, space, whole=lasting)
             return lance_search.vectors(table, ids, space)
 
     def search(self, request: Retrieval) -> Candidates:
@@ -245,18 +246,25 @@ class LanceStore(WholeCollection, KeptBeside):
                 lance_text.refresh(table)
 
     @committing
-    def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
+    def upsert(
+        self,
+        records: Sequence[AssetRecord],
+        batches: Sequence[SegmentBatch],
+        *,
+        keep: Collection[str] = (),
+    ) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         uris = [record.uri for record in records]
+        replaced = [uri for uri in uris if uri not in keep]
         joined = join_batches(batches)
         require_finite(self.location, joined)
         written = {batch.modality for batch in joined}
         hashes = {record.uri: record.content_hash for record in records}
         self._unsettle([u for u in uris if self._recorded.get(u) not in (None, hashes[u])])
         for batch in joined:
-            self._write(batch, uris)
+            self._write(batch, replaced)
         # A recorded asset may have rows of another modality, or of a run that was killed.
-        known = [uri for uri in uris if uri in self._recorded]
+        known = [uri for uri in replaced if uri in self._recorded]
         for modality, table in self._segment_tables():
             if modality not in written:
                 delete_rows(table, "asset_uri", known)
@@ -341,8 +349,8 @@ class LanceStore(WholeCollection, KeptBeside):
         for condition in conditions("uri", uris):
             assets.update(where=condition, values_sql={"etag": "''", "content_hash": "NULL"})
 
-    def _write(self, batch: SegmentBatch, uris: Sequence[str]) -> None:
-        """Replace the segments of these assets in one commit."""
+    def _write(self, batch: SegmentBatch, replaced: Sequence[str]) -> None:
+        """Add segments, in place of all those of the assets that are replaced, in one commit."""
         normalized = [normalize_row(segment.metadata) for segment in batch.segments]
         fields = evolve(self.fields(), normalized)
         table = self._ready_table(
@@ -352,12 +360,9 @@ class LanceStore(WholeCollection, KeptBeside):
         rows = [split(row, fields) for row in normalized]
         for _, clashing in rows:
             self._clashes.warn(clashing, fields)
-        merge = (
-            table.merge_insert("id")
-            .when_matched_update_all()
-            .when_not_matched_insert_all()
-            .when_not_matched_by_source_delete(condition_on("asset_uri", uris))
-        )
+        merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+        if replaced:
+            merge = merge.when_not_matched_by_source_delete(condition_on("asset_uri", replaced))
         if any(s.sparse for s in batch.segments) and inverted.INDICES not in table.schema.names:
             table.add_columns(list(inverted.FIELDS))
         arrow = layout.segments_to_arrow(batch, rows, own)

@@ -32,12 +32,17 @@ def search(table: Any, request: Retrieval, condition: Filter | None, *, terms: T
     if not searchable(table) or not terms:
         return Candidates(hits=(), tier="empty", rows=0)
     vector = layout.vector_column(request.space, table.schema.names)
-    others = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS} - {vector}
-    names = [name for name in table.schema.names if name not in others]
+    unread = {*layout.VECTOR_COLUMN.values(), *inverted.COLUMNS}
+    if request.vector.any():  # else all cosines are 0: each row's vector is a read of its own
+        unread.remove(vector)
+    names = [name for name in table.schema.names if name not in unread]
     found = ranked(table, terms, request.limit, condition=condition, columns=names)
-    cosines = layout.vectors_to_numpy(found[vector]) @ request.vector if len(found) else np.zeros(0)
+    cosines = np.zeros(len(found), np.float32)
+    if vector in found.column_names and len(found):
+        cosines = layout.vectors_to_numpy(found[vector]) @ request.vector
+        found = found.drop_columns([vector])
     hits = hits_from_arrow(
-        found.drop_columns([vector]), cosines.tolist(), request.modality, hub=request.hub,
+        found, cosines.tolist(), request.modality, hub=request.hub,
         matched=matches(terms, found["_score"], found[layout.WORDS]),
     )  # fmt: skip
     return Candidates(hits=hits, tier="lance-text", rows=_rows(table, condition))

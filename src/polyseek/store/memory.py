@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -175,10 +175,16 @@ class MemoryStore:
         finally:
             self._lock.release()
 
-    def upsert(self, records: Sequence[AssetRecord], batches: Sequence[SegmentBatch]) -> None:
+    def upsert(
+        self,
+        records: Sequence[AssetRecord],
+        batches: Sequence[SegmentBatch],
+        *,
+        keep: Collection[str] = (),
+    ) -> None:
         """See `polyseek.core.protocols.StoreWriter`."""
         require_finite(self.location, batches)
-        self._forget({record.uri for record in records})
+        self._forget({record.uri for record in records}.difference(keep))
         for batch in batches:
             for i, segment in enumerate(batch.segments):
                 metadata = normalize_row(segment.metadata)

@@ -109,13 +109,19 @@ class Resident:
         )  # fmt: skip
         return Candidates(hits=hits, tier="memory-sparse", rows=eligible)
 
-    def vectors(self, ids: Sequence[str], space: Space) -> Floats:
-        """See `polyseek.core.protocols.StoreReader`; a space not searched yet is left on disk."""
+    def vectors(self, ids: Sequence[str], space: Space, *, whole: bool) -> Floats:
+        """See `polyseek.core.protocols.StoreReader`.
+
+        Args:
+            ids: Of segments.
+            space: Of the embeddings.
+            whole: Read all of a space that was not searched yet, not these rows alone.
+        """
         known = [id_ for id_ in ids if id_ in self._row_of]
         rows = np.array([self._row_of[id_] for id_ in known], np.int64)
         column = layout.vector_column(space, self._names)
-        if column in self._indexes:
-            return in_order(ids, known, self._indexes[column].gather(rows))
+        if whole or column in self._indexes:
+            return in_order(ids, known, self._index(space).gather(rows))
         ascending = np.unique(rows)
         found = self._table.take_offsets(ascending.tolist()).select([column]).to_arrow()
         names = [self._ids[row] for row in ascending]
@@ -146,6 +152,8 @@ class Resident:
 
     def _cosines(self, request: Retrieval, rows: Rows) -> list[float]:
         """The cosine of each of these rows."""
+        if not request.vector.any():
+            return [0.0] * len(rows)
         if not len(rows):
             return []
         ascending = np.sort(rows)

@@ -54,6 +54,18 @@ class WordChecks:
         }.items():
             assert uris(ask(store, query, modality=IMAGE)) == {uri}, query
 
+    def test_without_a_direction_cosines_are_0(self, store: Store) -> None:
+        put(store, row("mem:/a", text="dog run"), row("mem:/b", text="dog dog"))
+        blank = Retrieval(vector=np.zeros(DIM, np.float32), modality=TEXT, limit=10)
+        found = store.search_text(Terms(exact=["dog"]), blank)
+        assert [hit.score for hit in found.hits] == [0, 0]
+        plain = ask(store, "dog")
+        assert [(h.id, h.text_score) for h in found.hits] == [
+            (h.id, h.text_score) for h in plain.hits
+        ]
+        assert found.rows == plain.rows
+        assert not store.search_text(Terms(exact=["zebra"]), blank).hits
+
     def test_scores_are_those_of_bm25(self, store: Store) -> None:
         texts = {"mem:/a.t": "dog red", "mem:/b.t": "dog dog run", "mem:/c.t": "cat sun sea"}
         put(store, *(row(uri, text=text) for uri, text in texts.items()))

@@ -59,6 +59,33 @@ class WriteChecks:
             "mem:/kept": 1,
         }
 
+    def test_segments_are_added_to_assets_that_keep_theirs(self, store: Store) -> None:
+        put(store, *passages("mem:/a", 0, 10), *passages("mem:/b", 0, 10))
+        picture = row("mem:/a", modality=IMAGE, metadata={"n": 1})
+        again, new = (
+            row("mem:/a", span=passages("mem:/a", 10)[0].segment.span, text="again"),
+            [*passages("mem:/a", 20), *passages("mem:/b", 20)],
+        )
+        with store.writing():
+            for _ in range(2):  # the same call twice leaves the same rows
+                store.upsert(
+                    indexed([picture, again, *new]),
+                    batches([picture, again, *new]),
+                    keep={"mem:/a", "mem:/absent"},
+                )
+        expected = {
+            *(each.segment.id for each in (picture, again, *new)),
+            passages("mem:/a", 0)[0].segment.id,
+        }
+        rows = stored(store, "mem:/a", "mem:/b")
+        assert rows.keys() == expected
+        assert rows[again.segment.id].segment.text == "again"
+        ended = indexed(passages("mem:/a", 0))
+        with store.writing():
+            store.upsert(ended, [], keep={"mem:/a"})
+        assert stored(store, "mem:/a", "mem:/b").keys() == expected
+        assert {r.uri: r for r in store.records()}["mem:/a"] == ended[0]
+
     def test_a_sample_has_the_hub_biases_that_are_known(self, store: Store) -> None:
         put(store, *passages("mem:/a", 0, 10))
         with store.writing():
