@@ -74,7 +74,7 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
         locator: Says where in pictures something was found; a reranker that can by default.
         sparse: The collection's sparse encoder; None for none.
         embeddings: Of each term, where they are known; otherwise the encoder makes them.
-        adapters: That move the queries; None for none.
+        adapters: That move the queries; None for those that ship with the encoder.
         glossary: What words of a text query stand for here; None for nothing.
         preview: Passed on to the results.
         partial: Called with what is found so far, whenever another modality was searched.
@@ -94,11 +94,10 @@ def search(  # noqa: PLR0913 - a keyword for each part of a collection
     # Nobody knows of what modality a bare vector is, so nothing that was fitted holds for it.
     fitted = all(rows.tower.size for rows in embeddings)
     adapters = adapters or shipped_adapters(defaults)
-    if fitted:
-        embeddings = [
-            adapters.move(word.query.modality, rows)
-            for word, rows in zip(words, embeddings, strict=True)
-        ]
+    embeddings = [
+        adapters.move(word.query.modality, rows) if fitted else rows
+        for word, rows in zip(words, embeddings, strict=True)
+    ]
     asked = Asked(query=whole, embeddings=embeddings, words=words)
     if asked.empty:
         raise _unread(whole)
