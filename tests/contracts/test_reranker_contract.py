@@ -33,7 +33,7 @@ class TestHttp(RerankerConformance):
     @pytest.fixture(autouse=True)
     def server(self):
         self.running = HTTPServer(("127.0.0.1", 0), _Lengths)
-        thread = threading.Thread(target=self.running.serve_forever)
+        thread = threading.Thread(target=self.running.serve_forever, args=(0.02,))
         thread.start()
         yield
         self.running.shutdown()

@@ -35,6 +35,8 @@ def start(folder, *flags, seconds_each=0.0, commit_every=512):
         "FAKE_ENCODER_SECONDS": str(seconds_each),
     }
     code = (
+        # A shell runs what is in its background, these tests perhaps, deaf to Ctrl-C.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import sys; from polyseek.ingest import pipeline; "
         f"pipeline.COMMIT_SEGMENTS = {commit_every}; "
         f"import runpy; sys.argv[0] = 'polyseek'; runpy.run_path({str(DRIVER)!r}, "

@@ -195,7 +195,7 @@ def server():
             return {"scores": [len(text) for text in body["texts"]]}
 
     running = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=running.serve_forever)
+    thread = threading.Thread(target=running.serve_forever, args=(0.02,))
     thread.start()
     yield running, received, Handler
     running.shutdown()
