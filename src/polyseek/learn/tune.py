@@ -68,7 +68,7 @@ def tune(
         bank: Text queries as people ask them, embedded.
         texts: Their words, when they are the user's own bank.
         defaults: What ships with the encoder.
-        adapters: That move queries; None for none.
+        adapters: That move queries; None for those that ship with the encoder.
         progress: Called with every pair.
     """
     samples = {
