@@ -12,6 +12,7 @@ import polyseek
 from polyseek.api import opening
 from polyseek.api.evaluations import KEPT
 from polyseek.core import errors, plugins
+from polyseek.core.tuning import Origin
 from polyseek.core.types import Modality
 from polyseek.evaluate.compare import compare
 from polyseek.evaluate.runs import run_of
@@ -286,6 +287,17 @@ def test_tuning_with_labels_and_what_it_was_tuned_with(many):
     assert again.fitted_queries == after.fitted_queries
     assert again.words == after.words
     assert again.looked_once == (Modality.IMAGE,)
+    asked = Modality.TEXT, Modality.IMAGE
+    assert again.calibrations[asked] == after.calibrations[asked]
+    # An adapter that is used no more: labels were asked with queries that lay elsewhere.
+    stale = replace(after.calibrations[asked], intercept=99.0, origin=Origin.PAIRS)
+    with opened._store.writing():
+        opened._store.save_tuning(
+            replace(after, calibrations={asked: stale}, adapted={asked: "gone-1@0.5"})
+        )
+    again = opened._tuner.tune_again(None)
+    assert again.key(asked) == ""
+    assert again.calibrations.get(asked) == before.calibrations.get(asked)
 
 
 def test_five_pairs_tune_nothing(many, tmp_path):

@@ -199,6 +199,26 @@ def test_another_version_moves_what_is_indexed_and_reads_nothing(collection, fol
         collection.adapters.use("thermal-2", strength=0.5)
 
 
+def test_subtitles_of_what_another_version_moves_stay(folder, pairs, tower, settings):
+    path = folder.parent / "thermal_tower.py"
+    path.write_text(TOWER.replace('"*.heat"', '("*.heat", "*.heat.mp4")'))
+    (folder / "h00.heat").rename(folder / "film.heat.mp4")
+    (folder / "film.heat.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\na red car\n")
+    few = table(folder.parent / "few.csv", rows_of(pairs)[1:31])
+    collection = opened(folder.parent, settings)
+    for one in (table(pairs, rows_of(pairs)[1:]), few):
+        collection.adapt(one, tower=tower, modality="thermal", force=True)
+        collection.add(folder, workers=1)
+    uris = [(folder / "film.heat.mp4").as_uri()]
+    before = {batch.modality: batch for batch in collection.store.fetch(uris)}
+    collection.adapters.use("thermal-1")
+    after = {batch.modality: batch for batch in collection.store.fetch(uris)}
+    assert set(after) == {THERMAL, TEXT}
+    assert after[TEXT].segments == before[TEXT].segments
+    assert not np.allclose(after[THERMAL].embeddings.shared, before[THERMAL].embeddings.shared)
+    assert collection.status().notes == []
+
+
 KILLED = """
 import os, signal, sys
 from polyseek.api import opening, towers
@@ -209,12 +229,12 @@ towers._FETCH = 20
 opened = opening.open(where, loader=lambda *_: FakeEncoder())
 real = getattr(opened.store, step)
 
-def counted(*given):
+def counted(*given, **named):
     global calls
     calls -= 1
     if calls < 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    return real(*given)
+    return real(*given, **named)
 
 setattr(opened.store, step, counted)
 getattr(opened.adapters, change)("thermal-1")

@@ -27,6 +27,7 @@ from polyseek.ingest.decoders.text import TextDecoder
 from polyseek.ingest.pipeline import ingest
 from polyseek.ingest.sources.files import FileSource
 from polyseek.ingest.workers import Workers
+from polyseek.store.lance import LanceStore
 from polyseek.store.memory import MemoryStore
 from polyseek.testing import FakeEncoder
 
@@ -39,18 +40,20 @@ def encoder():
 
 
 @pytest.fixture
-def store(encoder):
+def manifest(encoder):
     info = encoder.info
-    return MemoryStore.create(
-        "memory",
-        Manifest(
-            format_version=1,
-            encoder=info.name,
-            revision=info.revision,
-            dim=info.dim,
-            tower_dims={m: t.dim for m, t in info.towers.items()},
-        ),
+    return Manifest(
+        format_version=1,
+        encoder=info.name,
+        revision=info.revision,
+        dim=info.dim,
+        tower_dims={m: t.dim for m, t in info.towers.items()},
     )
+
+
+@pytest.fixture
+def store(manifest):
+    return MemoryStore.create("memory", manifest)
 
 
 @pytest.fixture
@@ -594,10 +597,27 @@ def test_an_interrupted_recording_goes_on_where_it_broke_off(tmp_path, encoder, 
     assert {r.status: r.segments for r in store.records()} == {"indexed": 8}
 
 
+def test_a_long_asset_that_had_failed_keeps_what_is_encoded(tmp_path, encoder, store, monkeypatch):
+    """There is no earlier state that has to stay until the new one is whole."""
+    (tmp_path / "long.txt").write_bytes(b"")
+    assert run(tmp_path / "long.txt", encoder, store).failures
+    (tmp_path / "long.txt").write_text("x")
+    monkeypatch.setattr(pipeline, "Workers", BreaksOff)
+    monkeypatch.setattr(BreaksOff, "after", 4)
+    assert run(tmp_path / "long.txt", encoder, store).interrupted
+    assert {r.status: r.segments for r in store.records()} == {"pending": 5}
+    monkeypatch.setattr(BreaksOff, "after", None)
+    report = run(tmp_path / "long.txt", encoder, store)
+    assert (report.added, report.segments) == (1, 8)
+    assert {r.status: r.segments for r in store.records()} == {"indexed": 8}
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, LanceStore])
 def test_what_another_run_stored_goes_when_the_asset_has_it_no_more(
-    tmp_path, encoder, store, monkeypatch
+    tmp_path, encoder, manifest, monkeypatch, kind
 ):
     """A run that broke off had other options; the next one finds fewer, and other, segments."""
+    store = kind.create(str(tmp_path / "collection"), manifest)
     (tmp_path / "long.txt").write_text("x")
     uri = (tmp_path / "long.txt").as_uri()
     monkeypatch.setattr(pipeline, "Workers", BreaksOff)

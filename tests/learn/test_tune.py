@@ -65,6 +65,18 @@ def store_of(**by_modality):
     return store
 
 
+def test_hub_biases_of_sounds_belong_to_the_bank():
+    """They are computed as sounds come, by the bank and the adapters of that time."""
+    queries, sounds = world(30)
+    store = store_of(audio=sounds)
+    with store.writing():
+        store.set_hub_bias(AUDIO, TEXT, lambda rows: np.full(len(rows), 9, np.float32))
+    tuning = tune(store, bank=both(queries))
+    assert tuning.calibrations == {}
+    expected = tune_module.hub_bias(sounds, queries)
+    assert [row.hub_bias[TEXT] for row in store._rows.values()] == pytest.approx(expected.tolist())
+
+
 def test_hubs_are_corrected_and_their_absence_is_noticed():
     queries, pictures = world(hubs=3.0)
     assert hub_strength(queries, pictures) > 0

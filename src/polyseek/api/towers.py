@@ -90,8 +90,13 @@ def place(store: Store, joined: JoinedTower) -> int:
     records = {record.uri: record for record in store.records()} if uris else {}
     for start in range(0, len(uris), _FETCH):
         block = uris[start : start + _FETCH]
-        batches = [_placed(batch, joined) for batch in store.fetch(block)]
-        store.upsert([records[uri] for uri in block], batches)
+        batches = [
+            _placed(batch, joined)
+            for batch in store.fetch(block)
+            if batch.modality is joined.modality
+        ]
+        # A recording's subtitles stay as they are.
+        store.upsert([records[uri] for uri in block], batches, keep=block)
     return len(uris)
 
 
@@ -104,8 +109,6 @@ def forget(store: Store, modality: Modality) -> int:
 
 
 def _placed(batch: SegmentBatch, joined: JoinedTower) -> SegmentBatch:
-    if batch.modality is not joined.modality:
-        return batch
     shared = joined.place(batch.embeddings.tower)
     return replace(batch, embeddings=replace(batch.embeddings, shared=shared), hub_bias={})
 

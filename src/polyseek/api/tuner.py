@@ -64,12 +64,19 @@ class Tuner:
         return tuning
 
     def tune_again(self, progress: ProgressCallback | None) -> Tuning:
-        """The same with the bank of the last time; what labels have chosen stays."""
+        """The same with the bank of the last time; what labels have chosen stays.
+
+        Their calibrations do only where queries lie as they did.
+        """
         before = self._store.tuning
         after = self.tune(self._texts(), progress)
         if before is None or not before.fitted_queries:
             return after
-        chosen = {p: c for p, c in before.calibrations.items() if c.origin is Origin.PAIRS}
+        chosen = {
+            pair: found
+            for pair, found in before.calibrations.items()
+            if found.origin is Origin.PAIRS and before.key(pair) == after.key(pair)
+        }
         kept = replace(
             after,
             calibrations={**after.calibrations, **chosen},

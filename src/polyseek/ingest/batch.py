@@ -295,11 +295,12 @@ def _begun(work: _Work) -> AssetRecord:
 
 
 def without(batches: Sequence[SegmentBatch], ids: Collection[str]) -> list[SegmentBatch]:
-    """Stored segments but for these."""
+    """Stored segments but for these, as a store takes them: hub biases that all of them have."""
     found = []
     for batch in batches:
         rows = [i for i, segment in enumerate(batch.segments) if segment.id not in ids]
         if rows:
+            known = {query: biases[rows] for query, biases in batch.hub_bias.items()}
             found.append(
                 SegmentBatch(
                     batch.modality,
@@ -307,7 +308,7 @@ def without(batches: Sequence[SegmentBatch], ids: Collection[str]) -> list[Segme
                     Embeddings(
                         shared=batch.embeddings.shared[rows], tower=batch.embeddings.tower[rows]
                     ),
-                    {query: biases[rows] for query, biases in batch.hub_bias.items()},
+                    {query: own for query, own in known.items() if np.isfinite(own).all()},
                 )
             )
     return found

@@ -88,7 +88,9 @@ def make_plan(
     known = {record.uri: record for record in records}
     plan = Plan(known=known)
     plan.whole = frozenset(
-        uri for uri, record in known.items() if record.status is not AssetStatus.PENDING
+        uri
+        for uri, record in known.items()
+        if record.segments and record.status is not AssetStatus.PENDING
     )
     listed: set[str] = set()
     for found in source.list():

@@ -68,7 +68,7 @@ def tune(
         bank: Text queries as people ask them, embedded.
         texts: Their words, when they are the user's own bank.
         defaults: What ships with the encoder.
-        adapters: That move queries; None for none.
+        adapters: That move queries; None for those that ship with the encoder.
         progress: Called with every pair.
     """
     samples = {
@@ -104,6 +104,8 @@ def tune(
         stale = before.key(pair) != adapters.key(pair)
         if fitted.calibration is not None or query is Modality.TEXT or stale:
             _store_bias(store, pair, asked[query])
+    for target in _UNASKED & samples.keys():  # labels may correct them later, by this bank
+        _store_bias(store, (Modality.TEXT, target), asked[Modality.TEXT])
     tuning = Tuning(
         calibrations={**_by_adapters(adapters), **calibrations},
         bank=tuple(texts),
