@@ -203,7 +203,8 @@ def test_what_ships_serves_its_pairs_and_own_adapters_start_from_it():
     pair, other = (TEXT, AUDIO), (TEXT, IMAGE)
     queries = pairs().first.embeddings
     ships = Adapter(name="names-1", encoder="e", directions={pair: shift(1)})
-    own = Adapter(name="a", encoder="e", directions={pair: shift(2), other: shift(3)})
+    fitted = replace(shift(2), start="names-1@0.5")
+    own = Adapter(name="a", encoder="e", directions={pair: fitted, other: shift(3)})
     shipped = Adapters(shipped=ships)
     alone = shipped.move(TEXT, queries)
     turned = np.roll(queries.shared, 1, axis=1)
@@ -222,7 +223,22 @@ def test_what_ships_serves_its_pairs_and_own_adapters_start_from_it():
     )
     assert shipped.keys == {pair: "names-1@0.5"} == both.at(0).keys
     assert both.keys == {pair: "names-1@0.5 a@1", other: "a@1"}
-    assert (both.direction(pair), shipped.direction(pair)) == (own.directions[pair], None)
+    assert (both.direction(pair), shipped.direction(pair)) == (fitted, None)
+    assert Adapter.from_bytes(own.to_bytes()).directions[pair].start == "names-1@0.5"
+
+
+@pytest.mark.parametrize("start", ["", "names-0@0.5"])
+def test_an_adapter_from_before_one_shipped_serves_as_it_was_fitted(start):
+    pair = (TEXT, AUDIO)
+    queries = pairs().first.embeddings
+    ships = Adapter(name="names-1", encoder="e", directions={pair: shift(1)})
+    own = Adapter(name="a", encoder="e", directions={pair: replace(shift(2), start=start)})
+    uses = {pair: Use(adapter="a", strength=1.0)}
+    both = Adapters(uses, {"a": own}, shipped=ships)
+    turned = np.roll(queries.shared, 2, axis=1)
+    np.testing.assert_allclose(both.move(TEXT, queries).compared(pair), turned, atol=1e-6)
+    assert both.keys == {pair: "a@1"}
+    assert both.at(0).keys == {pair: "names-1@0.5"}
 
 
 def test_a_query_without_a_direction_stays_where_it_was():

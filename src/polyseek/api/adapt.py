@@ -164,6 +164,7 @@ class Adapting:
             strength=fitted.strength,
             rung=verdict.after.rung,
             calibration=calibrate(task, verdict.after, self.defaults),
+            start=self._shipped.key(linked.pair),
         )
         trial = Trial(
             pair=linked.pair,

@@ -44,12 +44,14 @@ class Direction:
         rung: What was fitted, ``ridge``, ``cca`` or ``residual``.
         calibration: Fitted on the pairs, at that strength and without hub correction; None where
             they say too little.
+        start: Key of the shipped adapter that had moved the queries it was fitted on.
     """
 
     map: QueryMap
     strength: float
     rung: str
     calibration: Calibration | None = None
+    start: str = NOTHING
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -89,6 +91,7 @@ class Adapter:
                     "strength": found.strength,
                     "rung": found.rung,
                     "calibration": found.calibration and found.calibration.to_dict(),
+                    "start": found.start,
                 }
             )
             for name in _ARRAYS:
@@ -136,6 +139,7 @@ def _direction(i: int, read: Mapping[str, Any], arrays: Any) -> tuple[Pair, Dire
         strength=read["strength"],
         rung=read["rung"],
         calibration=calibration and read_calibration(calibration),
+        start=read.get("start", NOTHING),
     )
 
 
@@ -186,8 +190,16 @@ class Adapters:
 
     def key(self, pair: Pair) -> str:
         """What calibrations of this pair must have been fitted to."""
-        use, shipped = self.uses.get(pair), self.shipped.key(pair) if self.shipped else NOTHING
-        return " ".join(filter(None, [shipped, use.key if use else NOTHING]))
+        use, start = self.uses.get(pair), self.start(pair)
+        return " ".join(filter(None, [start, use.key if use else NOTHING]))
+
+    def start(self, pair: Pair) -> str:
+        """Key of the shipped adapter where it moves this pair's queries first.
+
+        An adapter that was fitted without it, or on top of another one, serves without it.
+        """
+        shipped, own = self.shipped.key(pair) if self.shipped else NOTHING, self.direction(pair)
+        return shipped if own is None or own.start == shipped else NOTHING
 
     def direction(self, pair: Pair) -> Direction | None:
         """What of the collection's own serves this pair; None where nothing does."""
@@ -219,7 +231,8 @@ class Adapters:
         """Directions and their strengths, in the order in which they move a query."""
         if self.shipped:
             for pair, found in self.shipped.directions.items():
-                yield pair, found, found.strength
+                if self.start(pair):
+                    yield pair, found, found.strength
         for pair, use in self.uses.items():
             yield pair, self.by_name[use.adapter].directions[pair], use.strength
 
