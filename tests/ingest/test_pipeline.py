@@ -547,6 +547,19 @@ def test_what_does_not_come_again_is_told(encoder):
     assert len(done.left["a"]) == 3
 
 
+def test_what_does_not_come_again_stays_where_the_asset_is_tried_again(encoder):
+    first = Batcher(encoder, lambda uri, content_hash: Lent())
+    first.add(part("a", {page: f"page {page}" for page in range(1, 9)}))
+    stored = lent(first.unfinished().batches, begun=True)
+    second = Batcher(encoder, lambda uri, content_hash: stored)
+    second.add(part("a", {page: f"page {page}" for page in range(1, 4)}))
+    second.fail(AssetError("a", "the worker ended"))
+    done = second.take()
+    (record,) = done.records
+    assert (record.status, record.segments, record.etag) == (AssetStatus.PARTIAL, 8, "")
+    assert (done.left, done.kept) == ({}, {"a"})
+
+
 class BreaksOff:
     """Workers that are interrupted in the middle of a long asset."""
 

@@ -93,6 +93,11 @@ class _Work:
     reason: str | None = None
     retry: bool = False
 
+    @property
+    def stays(self) -> Mapping[str, Modality]:
+        """What of `left` the store keeps: all of it, as long as it may still come again."""
+        return {} if self.ended and not self.retry else self.left
+
     def hand_over(self) -> list[_Row]:
         """The rows that are encoded; the asset holds them no more."""
         rows = [row for row in self.rows if row.shared is not None]
@@ -187,7 +192,7 @@ class Batcher:
             records=[_record(work) for work in done],
             batches=_batches(rows),
             kept={work.asset.uri for work in done if work.begun},
-            left={work.asset.uri: work.left for work in done if work.left},
+            left={w.asset.uri: w.left for w in done if len(w.left) > len(w.stays)},
             borrowed={work.asset.uri for work in done if work.borrowed == work.segments},
         )
 
@@ -276,22 +281,17 @@ def _record(work: _Work) -> AssetRecord:
         uri=work.asset.uri,
         status=AssetStatus.PARTIAL if work.reason else AssetStatus.INDEXED,
         reason=work.reason,
-        modalities=tuple(sorted(work.modalities)),
+        modalities=tuple(sorted({*work.modalities, *work.stays.values()})),
         etag="" if work.retry else work.asset.etag,
         content_hash=work.content_hash,
         size_bytes=work.asset.size_bytes,
-        segments=work.segments,
+        segments=work.handed + len(work.stays),
     )
 
 
 def _begun(work: _Work) -> AssetRecord:
     """The record of an asset of which there is more to come."""
-    return replace(
-        _record(work),
-        status=AssetStatus.PENDING,
-        modalities=tuple(sorted({*work.modalities, *work.left.values()})),
-        segments=work.handed + len(work.left),
-    )
+    return replace(_record(work), status=AssetStatus.PENDING)
 
 
 def without(batches: Sequence[SegmentBatch], ids: Collection[str]) -> list[SegmentBatch]:
