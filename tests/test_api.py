@@ -295,6 +295,16 @@ def test_a_tuned_collection_is_tuned_again_when_it_has_outgrown_it(changing):
     assert opened._store.tuning.fitted_assets == {Modality.IMAGE: 7, Modality.TEXT: 1}
 
 
+def test_a_tuned_collection_is_tuned_again_when_its_queries_have_moved(changing):
+    photos, opened = changing
+    first = opened.tune()
+    asked = Modality.TEXT, Modality.IMAGE
+    with opened._store.writing():
+        opened._store.save_tuning(replace(first, adapted={asked: "gone-1@0.5"}))
+    opened.add(photos, workers=1)
+    assert opened._store.tuning == first
+
+
 def test_a_bank_of_ones_own_stays_in_use(changing, tmp_path):
     photos, opened = changing
     bank = tmp_path / "bank.txt"

@@ -107,6 +107,14 @@ def test_growth_since_it_was_tuned_is_found():
     assert check_tuning(subject_of(store)).verdict is Verdict.OK
 
 
+def test_a_tuning_for_queries_that_lay_elsewhere_is_found():
+    store = tuned()
+    store.save_tuning(replace(store.tuning, adapted={(TEXT, IMAGE): "gone-1@0.5"}))
+    found = check_tuning(subject_of(store))
+    assert found.verdict is Verdict.WARNING
+    assert "text -> image: tuned when an adapter had moved such queries elsewhere" in found.notes
+
+
 def test_never_tuned_is_a_finding_only_where_tuning_would_help():
     large = tuned()
     shipped = subject_of(large).scale

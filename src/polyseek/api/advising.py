@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from polyseek.core.config import Settings, resolve_settings
+from polyseek.core.defaults import defaults_of, shipped_adapters
 from polyseek.core.errors import ConfigError, PolyseekError
+from polyseek.core.protocols import Encoder
 from polyseek.core.reports import Progress, ProgressCallback
-from polyseek.core.types import Modality, Role, Signal
+from polyseek.core.types import Embeddings, Modality, Role, Signal
 
 PER_MODALITY = 40
 """Signals of each modality that are embedded."""
@@ -218,24 +220,31 @@ def _quality(encoder: Any, sample: _Sample) -> float | None:
 
     if Modality.TEXT not in encoder.info.towers:
         return None
-    shares = []
+    shares, adapters = [], shipped_adapters(defaults_of(encoder.info.name))
     for modality, pairs in sample.pairs.items():
         if modality in encoder.info.towers and len(pairs) > 1:
             names = _rows(encoder, Modality.TEXT, [text for text, _ in pairs], Role.QUERY)
             things = _rows(encoder, modality, [thing for _, thing in pairs], Role.DOCUMENT)
-            shares.append(match(names, things).above)
+            pair = Modality.TEXT, modality
+            asked = adapters.move(Modality.TEXT, names).compared(pair)
+            shares.append(match(asked, things.compared(pair)).above)
     return round(float(np.mean(shares)), 4) if shares else None
 
 
-def _rows(encoder: Any, modality: Modality, signals: Sequence[Signal], role: Role) -> Any:
+def _rows(
+    encoder: Encoder, modality: Modality, signals: Sequence[Signal], role: Role
+) -> Embeddings:
     tower = encoder.info.towers[modality]
     prepared = [tower.prepare(signal) for signal in signals]
     size = tower.batch_size
     parts = [
-        encoder.encode(modality, prepared[i : i + size], role=role).shared
+        encoder.encode(modality, prepared[i : i + size], role=role)
         for i in range(0, len(prepared), size)
     ]
-    return np.concatenate(parts)
+    return Embeddings(
+        shared=np.concatenate([part.shared for part in parts]),
+        tower=np.concatenate([part.tower for part in parts]),
+    )
 
 
 def _licence(name: str, encoder: Any) -> str:

@@ -21,10 +21,9 @@ from polyseek.api.towers import collection_encoder
 from polyseek.api.tuner import Tuner
 from polyseek.api.vectors import ImportReport
 from polyseek.api.watching import watch
-from polyseek.core import plugins
 from polyseek.core.columns import Version, VersionName
 from polyseek.core.config import ImportOptions, IndexOptions, Settings
-from polyseek.core.defaults import Defaults, shipped_adapters
+from polyseek.core.defaults import defaults_of, shipped_adapters
 from polyseek.core.errors import IncompatibleCollectionError, SourceNotFoundError
 from polyseek.core.filters import FieldType
 from polyseek.core.hits import Clip, Hit
@@ -66,8 +65,7 @@ class Collection(Learning):
         self._store = store
         self._settings = settings
         self._sparse = sparse
-        make = plugins.find("default", encoder.info.name)
-        self._defaults: Defaults | None = make() if make else None
+        self._defaults = defaults_of(encoder.info.name)
         self._shelf = Shelf(store, shipped_adapters(self._defaults))
         self._encoder = encoder = collection_encoder(encoder, self._shelf.active)
         self._tuner = Tuner(
@@ -145,7 +143,7 @@ class Collection(Learning):
         chosen = given(sources, options_of(IndexOptions, options))
         moved = self._shelf.finish()
         report = self.ingest(chosen, progress=progress)
-        if not report.interrupted and (moved or self._tuner.outgrown()):
+        if not report.interrupted and (moved or self._tuner.outdated()):
             self._tuner.tune_again(progress)
         versions.record(self._store, "index", what_was_indexed(sources, options, report))
         return report

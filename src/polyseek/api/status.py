@@ -54,7 +54,7 @@ def unfinished(unplaced: Mapping[Modality, str]) -> list[str]:
         unplaced: The version that they should lie by, by modality.
     """
     return [
-        f"{modality}: a run was killed before it had moved all of it where '{name}' puts it; "
-        f"'polyseek adapters use {name}' or the next 'polyseek index' does the rest"
+        f"{modality}: not all of it lies where '{name}' puts it yet; unless a command is at it, "
+        f"'polyseek adapters use {name}' or the next 'polyseek index' moves the rest"
         for modality, name in sorted(unplaced.items())
     ]

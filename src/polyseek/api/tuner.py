@@ -89,10 +89,13 @@ class Tuner:
             self._store.save_tuning(kept)
         return kept
 
-    def outgrown(self) -> bool:
-        """Whether the collection was tuned when it was much smaller."""
+    def outdated(self) -> bool:
+        """Whether it was tuned when the collection was much smaller, or queries lay elsewhere."""
         tuning = self._store.tuning
-        return tuning is not None and bool(outgrown(tuning, self._store.counts()))
+        if tuning is None:
+            return False
+        moved = tuning.adapted != self._adapters().keys
+        return moved or bool(outgrown(tuning, self._store.counts()))
 
     def bank(self, *, brief: bool = False) -> Embeddings:
         """The embedded queries of the bank in use; what must be embedded is a sample if `brief`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from polyseek.core import plugins
 from polyseek.core.adapting import Adapter, Adapters
 from polyseek.core.tuning import Pair, Tuning
 from polyseek.core.types import Embeddings, Floats, Modality
@@ -35,6 +36,13 @@ class Defaults:
             return None
         rows = found.compared(pair)
         return rows if len(rows) else None
+
+
+def defaults_of(encoder: str) -> Defaults | None:
+    """What ships with the encoder of this name, from the group ``polyseek.defaults``."""
+    make = plugins.find("default", encoder)
+    found: Defaults | None = make() if make else None
+    return found
 
 
 def shipped_adapters(defaults: Defaults | None) -> Adapters:

@@ -105,11 +105,17 @@ def check_tuning(subject: Subject) -> Check:
         f"{name}: {before:,} assets when it was tuned, {now:,} now"
         for name, (before, now) in grown.items()
     ]
+    stale = sorted(
+        f"{query} -> {target}"
+        for query, target in {**tuning.adapted, **subject.adapters.keys}
+        if tuning.key((query, target)) != subject.adapters.key((query, target))
+    ) if tuning else []  # fmt: skip
+    notes += [f"{name}: tuned when an adapter had moved such queries elsewhere" for name in stale]
     if tuning is None and large:
         notes.append("never tuned: what ships with the encoder is in use")
     elif tuning is None:
         notes.append("never tuned, and too small for it to help")
-    found = bool(missing or unbiased or grown or (tuning is None and large))
+    found = bool(missing or unbiased or grown or stale or (tuning is None and large))
     return Check(
         name="tuning",
         verdict=Verdict.WARNING if found and subject.samples else Verdict.OK,
