@@ -85,10 +85,7 @@ def rank_metrics(scores: Floats, relevant: NDArray[np.bool_]) -> dict[str, float
 def encode_files(encoder: MiniEncoder, paths: list[Path]) -> Embeddings:
     """One embedding per file, as a query by that file has."""
     rows = [embed(read_query(path), encoder) for path in paths]
-    return Embeddings(
-        shared=np.concatenate([row.shared for row in rows]),
-        tower=np.concatenate([row.tower for row in rows]),
-    )
+    return Embeddings.concat(rows)
 
 
 def moved(query: Modality, rows: Embeddings, target: Modality) -> Floats:

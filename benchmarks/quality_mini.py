@@ -46,10 +46,7 @@ def embed(
     parts = [
         encoder.encode(modality, batch[i : i + 32], role=role) for i in range(0, len(batch), 32)
     ]
-    return Embeddings(
-        shared=np.concatenate([p.shared for p in parts]),
-        tower=np.concatenate([p.tower for p in parts]),
-    )
+    return Embeddings.concat(parts)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -183,10 +183,7 @@ def sound_task(encoder: MiniEncoder, folder: Path) -> tuple[Task, Embeddings, li
         if query is None:
             raise SystemExit(f"{path}: cannot be read")
         parts.append(embed(query, encoder))
-    all_rows = Embeddings(
-        shared=np.concatenate([p.shared for p in parts]),
-        tower=np.concatenate([p.tower for p in parts]),
-    )
+    all_rows = Embeddings.concat(parts)
     labels = np.array([row["label"] for row in rows])
     gains = (labels[:, None] == labels).astype(np.float64)
     np.fill_diagonal(gains, 0)

@@ -313,10 +313,7 @@ class Adapting:
         rows = embed_all(asked, self.encoder, role=role, progress=lambda done: self._say(
             "encoding the texts", done=done, total=len(texts)
         ))  # fmt: skip
-        return Embeddings(
-            shared=np.concatenate([row.shared for row in rows]),
-            tower=np.concatenate([row.tower for row in rows]),
-        )
+        return Embeddings.concat(rows)
 
     def _media(self, modality: Modality, items: Sequence[Item]) -> Side:
         """Items as the store has them: the mean direction of their segments of a modality."""

@@ -241,10 +241,7 @@ def _rows(
         encoder.encode(modality, prepared[i : i + size], role=role)
         for i in range(0, len(prepared), size)
     ]
-    return Embeddings(
-        shared=np.concatenate([part.shared for part in parts]),
-        tower=np.concatenate([part.tower for part in parts]),
-    )
+    return Embeddings.concat(parts)
 
 
 def _licence(name: str, encoder: Any) -> str:

@@ -199,10 +199,7 @@ class Examiner:
             rows = known
         else:
             rows = embed_all(queries, self.encoder, role=Role.DOCUMENT)
-        return Embeddings(
-            shared=np.concatenate([row.shared for row in rows]),
-            tower=np.concatenate([row.tower for row in rows]),
-        )
+        return Embeddings.concat(rows)
 
     def _count(self, target: Modality | None) -> int:
         entries = self.inventory.entries.values()

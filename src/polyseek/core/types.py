@@ -355,6 +355,14 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.shared)
 
+    @classmethod
+    def concat(cls, parts: Sequence[Embeddings]) -> Embeddings:
+        """The rows of several, one after the other, as no adapter has moved them."""
+        return cls(
+            shared=np.concatenate([part.shared for part in parts]),
+            tower=np.concatenate([part.tower for part in parts]),
+        )
+
     def take(self, rows: NDArray[np.intp] | slice) -> Embeddings:
         """Some of the rows."""
         return Embeddings(

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
-import numpy as np
-
 from polyseek.core.protocols import Encoder, PatchEncoder, SoundPatchEncoder
 from polyseek.core.types import (
     Embeddings,
@@ -65,10 +63,7 @@ class BatchingEncoder:
         rows = [part if isinstance(part, Embeddings) else part.result() for part in parts]
         if len(rows) == 1:
             return rows[0]
-        return Embeddings(
-            shared=np.concatenate([row.shared for row in rows]),
-            tower=np.concatenate([row.tower for row in rows]),
-        )
+        return Embeddings.concat(rows)
 
     def close(self) -> None:
         """End the threads, after what they have in hand."""

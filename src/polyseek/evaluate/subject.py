@@ -105,10 +105,7 @@ class Subject:
             self.encoder.encode(modality, prepared[i : i + size], role=role)
             for i in range(0, len(prepared), size)
         ]
-        return Embeddings(
-            shared=np.concatenate([part.shared for part in parts]),
-            tower=np.concatenate([part.tower for part in parts]),
-        )
+        return Embeddings.concat(parts)
 
     def ask(
         self, pair: Pair, vector: Floats, *, limit: int, hub: HubCorrection | None

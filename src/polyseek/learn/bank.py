@@ -7,8 +7,6 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-
 from polyseek.core.errors import ConfigError
 from polyseek.core.protocols import Encoder
 from polyseek.core.texts import read_utf8
@@ -64,7 +62,4 @@ def embed_bank(texts: Sequence[str], encoder: Encoder) -> Embeddings:
         )
         for i in range(0, len(texts), _BATCH)
     ]
-    return Embeddings(
-        shared=np.concatenate([part.shared for part in parts]),
-        tower=np.concatenate([part.tower for part in parts]),
-    )
+    return Embeddings.concat(parts)

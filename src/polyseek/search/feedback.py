@@ -118,9 +118,6 @@ def _query(modality: Modality, label: str, rows: Embeddings) -> Query:
 def _joined(examples: Sequence[Query]) -> Query:
     """Examples of one modality as one query, which is their mean."""
     rows = [one.embeddings for one in examples if one.embeddings is not None]
-    joined = Embeddings(
-        np.concatenate([each.shared for each in rows]),
-        np.concatenate([each.tower for each in rows]),
-    )
+    joined = Embeddings.concat(rows)
     label = ", ".join(one.label.removeprefix("like ") for one in examples)
     return _query(examples[0].modality, label, joined)

@@ -22,10 +22,7 @@ def join_batches(batches: Sequence[SegmentBatch]) -> list[SegmentBatch]:
         else SegmentBatch(
             modality=modality,
             segments=[segment for part in found for segment in part.segments],
-            embeddings=Embeddings(
-                shared=np.concatenate([part.embeddings.shared for part in found]),
-                tower=np.concatenate([part.embeddings.tower for part in found]),
-            ),
+            embeddings=Embeddings.concat([part.embeddings for part in found]),
             hub_bias={
                 query: np.concatenate([part.hub_bias[query] for part in found])
                 for query in found[0].hub_bias

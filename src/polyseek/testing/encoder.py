@@ -104,10 +104,7 @@ class EncoderConformance(ABC):
             batch = self._prepared(encoder, modality)
             together = encoder.encode(modality, batch, role=Role.DOCUMENT)
             alone = [encoder.encode(modality, [each], role=Role.DOCUMENT) for each in batch]
-            single = Embeddings(
-                shared=np.concatenate([each.shared for each in alone]),
-                tower=np.concatenate([each.tower for each in alone]),
-            )
+            single = Embeddings.concat(alone)
             self._assert_equal(single, together)
             turned = encoder.encode(modality, batch[::-1], role=Role.DOCUMENT)
             self._assert_equal(Embeddings(turned.shared[::-1], turned.tower[::-1]), together)
