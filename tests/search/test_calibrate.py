@@ -172,6 +172,7 @@ def test_an_adapter_that_ships_moves_queries_and_is_calibrated(store, encoder, m
     assert (best.score, worst.score) == (pytest.approx(1), pytest.approx(0))
     assert best.probability == pytest.approx(logistic(-2 + 10))
     assert picture.probability == pytest.approx(logistic(-2 + 5))
+    assert {step.modality: step.adapter for step in found.plan} == {AUDIO: "names@1", IMAGE: ""}
 
 
 def test_a_calibration_for_queries_that_lie_elsewhere_is_none(store, encoder, moving):

@@ -172,6 +172,7 @@ def test_the_plan_is_there_for_the_asking():
             "sparse": None,
             "fusion": None,
             "refined": None,
+            "adapter": None,
             "recall": 1.0,
             "hub_strength": 0.75,
             "calibration": "shipped",

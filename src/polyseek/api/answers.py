@@ -111,4 +111,5 @@ def _step(told: Mapping[str, Any]) -> PlanStep:
         sparse=told["sparse"],
         fusion=told["fusion"],
         refined=told.get("refined"),
+        adapter=told.get("adapter") or "",
     )

@@ -230,7 +230,8 @@ def _explain(console: Console, found: Results) -> None:
             continue
         recall = "never measured" if step.recall is None else f"{step.recall:.3f}"
         console.print(
-            f"{step.modality}: {step.rows:,} segments in the {step.space} space, {step.tier}, "
+            f"{step.modality}: {step.rows:,} segments in the {step.space} space, "
+            f"{f'query moved by {step.adapter}, ' if step.adapter else ''}{step.tier}, "
             f"recall {recall}, {step.elapsed_ms:.1f} ms; {_scale(step.calibration)}"
             f"{'' if step.words is None else f'; {step.words:,} have words of the query'}"
             f"{'' if step.sparse is None else f'; {step.sparse:,} by sparse vector'}"

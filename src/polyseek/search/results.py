@@ -36,6 +36,7 @@ class PlanStep:
             alone.
         refined: Whether the best were looked at twice; None where that is not done at all, as for
             a query of another kind or of several terms.
+        adapter: What moved the query, as ``name@strength``; empty for nothing.
     """
 
     modality: Modality
@@ -50,6 +51,7 @@ class PlanStep:
     sparse: int | None = None
     fusion: str | None = None
     refined: bool | None = None
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +225,7 @@ def _step_dict(step: PlanStep) -> dict[str, Any]:
         "sparse": step.sparse,
         "fusion": step.fusion,
         "refined": step.refined,
+        "adapter": step.adapter or None,
         "recall": step.recall,
         "hub_strength": step.hub_strength,
         "calibration": str(step.calibration.origin) if step.calibration else None,

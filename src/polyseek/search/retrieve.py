@@ -170,6 +170,7 @@ def _retrieve(
             sparse=sum(hit.sparse_score is not None for hit in hits) if words.sparse else None,
             fusion=None if words.alone else "rank" if probabilities is None else "probability",
             hub_strength=hub.strength if hub else 0.0,
+            adapter=calibrator.adapters.key(pair),
             calibration=calibration,
             elapsed_ms=(perf_counter() - started) * 1e3,
         ),
