@@ -14,6 +14,7 @@ from PIL import Image
 
 from polyseek.api import opening
 from polyseek.cli import diagnosis, entry, exits, render
+from polyseek.cli.app import windows
 from polyseek.core import errors
 from polyseek.core.reports import IngestReport
 from polyseek.core.tuning import Calibration, Origin, Tuning
@@ -290,6 +291,9 @@ def test_status(cli, indexed):
         (["index", "empty"], 22, "nothing to index"),
         (["index", "photos", "--metadata", "none.csv"], 21, "no such file"),
         (["index", "photos", "--encoder", "huge"], 53, "made with encoder 'fake'"),
+        (["index", "photos", "--window", "0"], 10, "window_s is 0.0; expected a number above 0"),
+        (["index", "photos", "--window", "4", "--hop", "5"], 10, "got hop_s 5 and window_s 4"),
+        (["index", "photos", "--hop", "11"], 10, "got hop_s 11 and window_s 10"),
         (["search", "red", "-c", "elsewhere"], 51, "elsewhere"),
         (["search", "red", "--modality", "smell"], 10, "unknown modality 'smell'"),
         (["search", "red", "--filter", "colour = 1"], 61, "colour"),
@@ -490,3 +494,16 @@ def test_a_run_that_was_stopped_early_had_something_to_do(capsys):
     ]
     render.report(IngestReport(elapsed_s=1.0), location="c")
     assert capsys.readouterr().out.splitlines() == ["c: nothing to do (1.0 s)"]
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ((None, None), {}),
+        ((4.0, None), {"window_s": 4, "hop_s": 2}),
+        ((4.0, 1.0), {"window_s": 4, "hop_s": 1}),
+        ((None, 2.0), {"hop_s": 2}),
+    ],
+)
+def test_windows_follow_each_other_by_half(given, options):
+    assert windows(*given) == options

@@ -168,6 +168,14 @@ def test_calibrated_probabilities_rise_with_relevance():
     assert right.mean() > wrong.mean() + 0.2
 
 
+def test_scores_that_tell_nothing_apart_are_not_calibrated():
+    """As when nine texts are looked for by a hundred sounds: each would be 3 % probable."""
+    both = task(pairs(shuffled=True))
+    verdict = climb(both)
+    nothing = replace(verdict.after, placed=unit(np.random.default_rng(1).normal(size=(120, DIM))))
+    assert calibrate(both, nothing, None) is None
+
+
 def test_strength_goes_from_unadapted_to_adapted():
     linked = pairs()
     direction = Direction(map=fit(Ridge(), task(linked), np.ones(120, bool)).map, strength=1.0,

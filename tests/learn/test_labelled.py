@@ -69,6 +69,22 @@ def test_a_line_then_a_curve():
     assert "held-out" in found.note
 
 
+@pytest.mark.parametrize("count", [400, 1_200])
+def test_labels_do_not_change_how_many_queries_find_something(count):
+    """None of them is without an answer, so they cannot say where that begins."""
+    data = world(count)
+    best = data.examples(HELD_OUT, 0.25)
+    top = best.rank == 0
+    usual = replace(
+        SHIPPED, match_probability=float(np.quantile(best.probability(SHIPPED)[top], 0.1))
+    )
+    found = fit_with_labels(data, shipped=usual, unlabelled=None).calibration
+    assert found.origin is Origin.PAIRS
+    drawn = data.examples(HELD_OUT, found.hub_strength)
+    shown = drawn.probability(found)[drawn.rank == 0] >= found.match_probability
+    assert shown.mean() == pytest.approx(0.9, abs=0.1)
+
+
 def test_hubs_that_labels_see_are_corrected():
     found = fit_with_labels(world(600, hubs=2.0), shipped=SHIPPED, unlabelled=None)
     assert found.calibration.hub_strength > SHIPPED.hub_strength

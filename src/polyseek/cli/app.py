@@ -99,6 +99,20 @@ def index(
             show_default=False,
         ),
     ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Length of the windows that recordings are cut into (default: 10); shorter ones "
+            "find short sounds. For files that are new or changed.",
+        ),
+    ] = None,
+    hop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="From one window to the next (default: half a window)."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Decode processes; 0: one per core.")] = 0,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and index again whenever a source changes.")
@@ -118,6 +132,7 @@ def index(
         "workers": workers,
         "ocr": ocr,
         "asr": asr,
+        **windows(window, hop),
     }
     with api.open_to_index(
         collection, *sources, encoder=encoder, sparse=sparse, **options
@@ -131,6 +146,12 @@ def index(
     else:
         render.report(done, location=opened.location)
     return exits.INTERRUPTED if done.interrupted else exits.OK
+
+
+def windows(window: float | None, hop: float | None) -> dict[str, float]:
+    """Options for the windows of recordings, as far as they are given."""
+    found = {} if window is None else {"window_s": window, "hop_s": window / 2}
+    return found if hop is None else {**found, "hop_s": hop}
 
 
 app.command()(search)

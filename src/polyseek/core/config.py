@@ -95,6 +95,11 @@ class IndexOptions:
             value: Any = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 < value < math.inf:
                 raise ConfigError(f"{name} is {value!r}; expected a number above 0")
+        if self.hop_s > self.window_s:
+            raise ConfigError(
+                f"hop_s must lie above 0 and up to window_s, got hop_s {self.hop_s:g} and "
+                f"window_s {self.window_s:g}"
+            )
 
 
 class Group(StrEnum):

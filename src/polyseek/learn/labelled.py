@@ -158,7 +158,9 @@ def fit_with_labels(
         )
     start = shipped.hub_strength if shipped else 0.0
     strength = _strength(data, start)
-    candidates = _candidates(data, strength, shipped=shipped, bend=count >= MIN_ISOTONIC)
+    candidates = _candidates(
+        data, strength, shipped=shipped, usual=unlabelled or shipped, bend=count >= MIN_ISOTONIC
+    )
     if unlabelled is not None:
         candidates["without labels"] = unlabelled
     if not candidates:
@@ -178,7 +180,8 @@ def fit_with_labels(
         )
     return Fitted(
         calibration=chosen,
-        note=f"{name}, hub correction {chosen.hub_strength:g} (shipped: {start:g}); on "
+        note=f"{name}, hub correction {chosen.hub_strength:g} (shipped: {start:g}), a match from "
+        f"{chosen.match_probability:.0%}; on "
         f"{len(data.split.rows(HELD_OUT)):,} held-out queries {_figures(after)}; "
         f"as shipped {_figures(before)}",
     )
@@ -261,7 +264,12 @@ def _strength(data: LabelledPair, start: float) -> float:
 
 
 def _candidates(
-    data: LabelledPair, strength: float, *, shipped: Calibration | None, bend: bool
+    data: LabelledPair,
+    strength: float,
+    *,
+    shipped: Calibration | None,
+    usual: Calibration | None,
+    bend: bool,
 ) -> dict[str, Calibration]:
     """Calibrations fitted on the labels, by what people call them."""
     drawn = data.examples(FIT, strength)
@@ -279,7 +287,24 @@ def _candidates(
                           drawn.relevant)  # fmt: skip
         if curve:
             found["a curve fitted to labels (isotonic)"] = replace(line, curve=curve)
-    return {name: with_match(one, drawn) for name, one in found.items()}
+    if usual is None:
+        return {name: with_match(one, drawn) for name, one in found.items()}
+    # Labels know of no query without an answer: as many as before find something.
+    share = _found(usual, data.examples(FIT, usual.hub_strength))
+    return {name: _finding(share, one, drawn) for name, one in found.items()}
+
+
+def _found(calibration: Calibration, drawn: Examples) -> float:
+    """Share of the queries that find something."""
+    best = drawn.probability(calibration)[drawn.rank == 0]
+    return float((best >= calibration.match_probability).mean())
+
+
+def _finding(share: float, calibration: Calibration, drawn: Examples) -> Calibration:
+    """The same, so that this share of the queries finds something."""
+    best = drawn.probability(calibration)[drawn.rank == 0]
+    least = float(np.quantile(best, 1 - share, method="lower"))
+    return replace(calibration, match_probability=float(np.clip(least, 0.001, 0.95)))
 
 
 def _ranks(scores: Numbers) -> Numbers:

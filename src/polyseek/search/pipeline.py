@@ -189,7 +189,7 @@ def _listed(
         empty,
         hits=tuple(hits),
         no_match=not listing.matched,
-        nearest=max(known, default=None),
+        nearest=max([*known, *(listing.probabilities or ())], default=None),
         plan=tuple(ranking.step for ranking in rankings),
     )
 

@@ -62,7 +62,7 @@ class Results(Sequence[Hit]):
         query: The query as shown to people.
         hits: Best first, ranks from 1; most probable first where probabilities are known.
         no_match: Nothing in the collection is probable enough to be what was looked for.
-        nearest: Probability of the most probable segment, shown or not; None where not known.
+        nearest: Probability of the most probable hit, shown or not; None where not known.
         coverage: Assets searched, failed and still pending.
         plan: One step per target modality.
         timings_ms: Wall time by stage, in milliseconds.

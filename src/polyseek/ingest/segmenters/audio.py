@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from polyseek.core.config import IndexOptions
-from polyseek.core.errors import ConfigError, DecodeError, EmptyMediaError
+from polyseek.core.errors import DecodeError, EmptyMediaError
 from polyseek.core.types import Asset, Floats, Media, Modality, Segment, Sound, Span, SpanUnit
 from polyseek.ingest.segmenters.stream import until_broken
 
@@ -31,11 +31,6 @@ class AudioSegmenter:
     modality = Modality.AUDIO
 
     def __init__(self, options: IndexOptions) -> None:
-        if not 0 < options.hop_s <= options.window_s:
-            raise ConfigError(
-                f"hop_s must lie above 0 and up to window_s, got hop_s {options.hop_s:g} and "
-                f"window_s {options.window_s:g}"
-            )
         self._window_s, self._hop_s = options.window_s, options.hop_s
 
     def split(self, asset: Asset, media: Media) -> Iterator[Segment]:

@@ -24,7 +24,7 @@ from polyseek.learn.adapters.closed_form import Cca, Ridge, Rung
 from polyseek.learn.adapters.ladder import Fitted, Task, fit
 from polyseek.learn.adapters.pairs import Flags, Rows, folds_of
 from polyseek.learn.adapters.residual import Residual
-from polyseek.learn.calibration import examples, match_probability, refit
+from polyseek.learn.calibration import examples, match_probability, refit, separation
 from polyseek.learn.calibration import fit as fit_calibration
 
 FOLDS = 5
@@ -32,6 +32,10 @@ FOLDS = 5
 
 CONFIDENCE = 0.99
 """Of the interval that a gain must lie above: one direction in 200 without any passes by chance."""
+
+TOLD_APART = 0.6
+"""Area under the curve, of relevant against other hits, that a calibration needs: below, it
+would say the same of everything, and mostly that nothing was found."""
 
 AT = (1, 5, 10)
 
@@ -215,6 +219,8 @@ def calibrate(task: Task, judged: Judged, defaults: Defaults | None) -> Calibrat
         strength=0.0,
         cohort=None if cohort is None else cohort_match(judged.placed, cohort),
     )
+    if separation(drawn) < TOLD_APART:
+        return None
     base = defaults.tuning.calibrations.get(pair) if defaults else None
     try:
         found = (
