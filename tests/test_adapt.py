@@ -205,6 +205,18 @@ def test_generic_items_without_tower_embeddings_are_not_asked_with(memory, pairs
     assert 0 <= kept[TEXT, IMAGE] <= 1
 
 
+def test_an_evaluation_with_the_pairs_of_an_adapter_says_so(memory, pairs):
+    def flatters(run):
+        return [note for note in run.notes if "to tune or adapt this collection" in note]
+
+    assert not flatters(memory.evaluate(pairs))
+    memory.adapt(pairs)
+    (note,) = flatters(memory.evaluate(pairs))
+    assert note.startswith("180 of 180 queries")
+    memory.adapters.off()
+    assert not flatters(memory.evaluate(pairs))
+
+
 def test_an_adapter_is_judged_against_what_ships(memory, pairs):
     info = memory._encoder.info
     nowhere = np.zeros((info.dim + info.towers[TEXT].dim, info.dim))

@@ -278,7 +278,7 @@ def test_tuning_with_labels_and_what_it_was_tuned_with(many):
     assert any(note.startswith("words:") for note in after.notes)
     assert 0.5 < len(after.fitted_queries) / 300 < 0.9
     run = opened.evaluate(many / "pairs.csv")
-    assert any("were used to tune this collection" in note for note in run.notes)
+    assert any("were used to tune or adapt this" in note for note in run.notes)
     parts = {p.value: p.questions for p in run["text -> image"].slices() if p.name == "tuned with"}
     assert parts["yes"] == len(after.fitted_queries)
     with opened._store.writing():

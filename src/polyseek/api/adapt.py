@@ -103,6 +103,7 @@ class Adapting:
     progress: ProgressCallback | None = None
     notes: list[str] = field(default_factory=list)
     _aside: set[tuple[str | Item, str | Item]] = field(default_factory=set)
+    _asked: set[str] = field(default_factory=set)
 
     def run(
         self,
@@ -149,7 +150,12 @@ class Adapting:
         info = self.encoder.info
         report = {"directions": [trial.to_dict() for trial in trials if trial.installed]}
         encoder = f"{info.name}@{info.revision}"
-        self.shelf.put(Adapter(name=name, encoder=encoder, directions=directions, report=report))
+        self.shelf.put(
+            Adapter(
+                name=name, encoder=encoder, directions=directions, report=report,
+                queries=sorted(self._asked),
+            )
+        )  # fmt: skip
         self.shelf.use(name)
 
     def _direction(self, linked: Linked, *, keep: bool, force: bool) -> tuple[Trial, Direction]:
@@ -258,10 +264,12 @@ class Adapting:
         return self._kept_pairs(linked, first, second)
 
     def _note_split(self, query: LabelledQuery, pair: tuple[str | Item, str | Item]) -> None:
-        """Remember a pair that its file holds out."""
+        """Remember a pair that its file holds out, and by which queries figures will flatter."""
         part = query.fields.get("split", "")
         if part and part_of(part) == HELD_OUT:
             self._aside.add(pair)
+        else:
+            self._asked.add(query.fingerprint)
 
     def _kept_pairs(
         self, linked: Linked, first: Sequence[str | Item], second: Sequence[str | Item]

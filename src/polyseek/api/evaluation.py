@@ -53,7 +53,10 @@ def evaluate(  # noqa: PLR0913 - what a search needs, and what is asked
     given = labelled(pairs, inventory, encoder=encoder.info, queries=queries)
     if slice_by is not None:
         check_field(slice_by, store.fields(), [one.query for one in given.every()])
-    tuned = frozenset(store.tuning.fitted_queries if store.tuning else ())
+    serving = adapters.by_name.values() if adapters else ()
+    tuned = frozenset(store.tuning.fitted_queries if store.tuning else ()).union(
+        *(adapter.queries for adapter in serving)
+    )
     planner = Planner(
         inventory=inventory,
         twins=partial(twins, store, inventory),
@@ -122,8 +125,8 @@ def _seen(given: Labelled, tuned: frozenset[str]) -> list[str]:
     if not seen:
         return []
     return [
-        f"{seen:,} of {len(every):,} queries were used to tune this collection: figures with them "
-        f"flatter; the slice '{TUNED}' shows the others"
+        f"{seen:,} of {len(every):,} queries were used to tune or adapt this collection: figures "
+        f"with them flatter; the slice '{TUNED}' shows the others"
     ]
 
 

@@ -64,6 +64,8 @@ class Adapter:
         directions: By pair; only those that were better on held-out data, unless forced.
         joins: The modality that it joins to the shared space instead; None for none.
         report: What was measured while fitting, JSON-ready.
+        queries: Fingerprints of the labelled queries it was fitted on: figures that are measured
+            with them flatter.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Adapter:
     directions: Mapping[Pair, Direction] = field(default_factory=dict)
     joins: JoinedTower | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
+    queries: Sequence[str] = ()
 
     def key(self, pair: Pair) -> str:
         """What calibrations of this pair must have been fitted to where this alone serves it."""
@@ -81,7 +84,8 @@ class Adapter:
         """What `from_bytes` reads: an ``.npz`` without pickled objects."""
         arrays: dict[str, Any] = {}
         head: dict[str, Any] = {
-            "name": self.name, "encoder": self.encoder, "report": self.report, "directions": [],
+            "name": self.name, "encoder": self.encoder, "report": self.report,
+            "queries": list(self.queries), "directions": [],
         }  # fmt: skip
         for i, ((query, target), found) in enumerate(self.directions.items()):
             head["directions"].append(
@@ -119,6 +123,7 @@ class Adapter:
                     name=head["name"],
                     encoder=head["encoder"],
                     report=head["report"],
+                    queries=tuple(head.get("queries", ())),
                     joins=JoinedTower.read(head["joins"], joins) if joins else None,
                     directions=dict(
                         _direction(i, each, arrays) for i, each in enumerate(head["directions"])
