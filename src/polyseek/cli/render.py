@@ -104,8 +104,8 @@ def _verdict(found: Results) -> str:
         return "Nothing found. The nearest, which are probably not what you look for:"
     if found.nearest is None:
         return "Nothing found (--all shows the nearest)."
-    nearest = f"{found.nearest:.0%}" if found.nearest >= 0.005 else "less than 1%"
-    return f"Nothing found. The nearest is only {nearest} probable (--all shows it)."
+    nearest = f"only {found.nearest:.0%}" if found.nearest >= 0.005 else "less than 1%"
+    return f"Nothing found. The nearest is {nearest} probable (--all shows it)."
 
 
 def paths(found: Results) -> None:
