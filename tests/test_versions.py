@@ -174,6 +174,21 @@ def test_a_tuning_goes_and_comes_back(tmp_path):
     assert opened.store.tuning is not None
 
 
+def test_a_tuning_that_changes_nothing_makes_no_version(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("red")
+    opened = polyseek.open(tmp_path / "indexed", encoder="fake")
+    opened.add(folder, workers=1)
+    opened.tune()
+    before = [version.number for version in opened.versions()]
+    opened.tune()
+    assert [version.number for version in opened.versions()] == before == [1, 2]
+    opened.rollback(1)
+    opened.tune()
+    assert len(opened.versions()) == len(before) + 2
+
+
 def test_few_are_kept_and_those_stay_whole(items, monkeypatch):
     monkeypatch.setattr(lance_versions, "GRACE", timedelta(milliseconds=1))
     for i in range(4):

@@ -102,8 +102,10 @@ class Learning:
         progress: ProgressCallback | None = None,
     ) -> Tuning:
         """As `tune`, with the queries of this bank; the usual one where it is empty."""
+        before = self._store.tuning
         found = self._tuner.tune(bank, progress, pairs=pairs, queries=queries)
-        versions.record(self._store, "tune", {"pairs": len(found.calibrations)})
+        if found != before:
+            versions.record(self._store, "tune", {"pairs": len(found.calibrations)})
         return found
 
     def adapt(
