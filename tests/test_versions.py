@@ -184,9 +184,6 @@ def test_a_tuning_that_changes_nothing_makes_no_version(tmp_path):
     before = [version.number for version in opened.versions()]
     opened.tune()
     assert [version.number for version in opened.versions()] == before == [1, 2]
-    opened.rollback(1)
-    opened.tune()
-    assert len(opened.versions()) == len(before) + 2
 
 
 def test_few_are_kept_and_those_stay_whole(items, monkeypatch):
