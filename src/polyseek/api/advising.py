@@ -16,9 +16,8 @@ import numpy as np
 from polyseek.core.config import Settings, resolve_settings
 from polyseek.core.defaults import defaults_of, shipped_adapters
 from polyseek.core.errors import ConfigError, PolyseekError
-from polyseek.core.protocols import Encoder
 from polyseek.core.reports import Progress, ProgressCallback
-from polyseek.core.types import Embeddings, Modality, Role, Signal
+from polyseek.core.types import Modality, Role, Signal
 
 PER_MODALITY = 40
 """Signals of each modality that are embedded."""
@@ -192,18 +191,19 @@ def _in_a_process(name: str, settings: Settings, sample: _Sample) -> Measured:
 
 def _measure(name: str, settings: Settings, sample: _Sample) -> Measured:
     from polyseek.encode import names
+    from polyseek.evaluate.subject import embedded
 
     began = time.perf_counter()
     encoder = names.load(name, settings)
     if Modality.TEXT in encoder.info.towers:
-        _rows(encoder, Modality.TEXT, ["a"], Role.QUERY)
+        embedded(encoder, Modality.TEXT, ["a"], role=Role.QUERY)
     start_s = time.perf_counter() - began
     per_s = {}
     for modality, signals in sample.signals.items():
         if modality in encoder.info.towers:
-            _rows(encoder, modality, signals[:1], Role.DOCUMENT)
+            embedded(encoder, modality, signals[:1], role=Role.DOCUMENT)
             began = time.perf_counter()
-            _rows(encoder, modality, signals, Role.DOCUMENT)
+            embedded(encoder, modality, signals, role=Role.DOCUMENT)
             per_s[str(modality)] = round(len(signals) / (time.perf_counter() - began), 2)
     return Measured(
         name=name,
@@ -216,6 +216,7 @@ def _measure(name: str, settings: Settings, sample: _Sample) -> Measured:
 
 
 def _quality(encoder: Any, sample: _Sample) -> float | None:
+    from polyseek.evaluate.subject import embedded
     from polyseek.evaluate.towers import match
 
     if Modality.TEXT not in encoder.info.towers:
@@ -223,25 +224,12 @@ def _quality(encoder: Any, sample: _Sample) -> float | None:
     shares, adapters = [], shipped_adapters(defaults_of(encoder.info.name))
     for modality, pairs in sample.pairs.items():
         if modality in encoder.info.towers and len(pairs) > 1:
-            names = _rows(encoder, Modality.TEXT, [text for text, _ in pairs], Role.QUERY)
-            things = _rows(encoder, modality, [thing for _, thing in pairs], Role.DOCUMENT)
+            names = embedded(encoder, Modality.TEXT, [text for text, _ in pairs], role=Role.QUERY)
+            things = embedded(encoder, modality, [thing for _, thing in pairs], role=Role.DOCUMENT)
             pair = Modality.TEXT, modality
             asked = adapters.move(Modality.TEXT, names).compared(pair)
             shares.append(match(asked, things.compared(pair)).above)
     return round(float(np.mean(shares)), 4) if shares else None
-
-
-def _rows(
-    encoder: Encoder, modality: Modality, signals: Sequence[Signal], role: Role
-) -> Embeddings:
-    tower = encoder.info.towers[modality]
-    prepared = [tower.prepare(signal) for signal in signals]
-    size = tower.batch_size
-    parts = [
-        encoder.encode(modality, prepared[i : i + size], role=role)
-        for i in range(0, len(prepared), size)
-    ]
-    return Embeddings.concat(parts)
 
 
 def _licence(name: str, encoder: Any) -> str:

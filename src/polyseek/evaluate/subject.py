@@ -98,14 +98,7 @@ class Subject:
 
     def embed(self, modality: Modality, signals: Sequence[Signal], *, role: Role) -> Embeddings:
         """What the encoder makes of signals, one row each."""
-        tower = self.encoder.info.towers[modality]
-        prepared = [tower.prepare(signal) for signal in signals]
-        size = max(1, tower.batch_size)
-        parts = [
-            self.encoder.encode(modality, prepared[i : i + size], role=role)
-            for i in range(0, len(prepared), size)
-        ]
-        return Embeddings.concat(parts)
+        return embedded(self.encoder, modality, signals, role=role)
 
     def ask(
         self, pair: Pair, vector: Floats, *, limit: int, hub: HubCorrection | None
@@ -158,6 +151,20 @@ def space_of(pair: Pair) -> Space:
 def vectors(pair: Pair, rows: Embeddings) -> Floats:
     """The embeddings that are compared for this pair; what is not finite counts as 0."""
     return np.nan_to_num(rows.compared(pair))
+
+
+def embedded(
+    encoder: Encoder, modality: Modality, signals: Sequence[Signal], *, role: Role
+) -> Embeddings:
+    """What an encoder makes of signals, one row each."""
+    tower = encoder.info.towers[modality]
+    prepared = [tower.prepare(signal) for signal in signals]
+    size = max(1, tower.batch_size)
+    parts = [
+        encoder.encode(modality, prepared[i : i + size], role=role)
+        for i in range(0, len(prepared), size)
+    ]
+    return Embeddings.concat(parts)
 
 
 def some(rows: Embeddings, limit: int) -> Embeddings:

@@ -305,9 +305,7 @@ def without(batches: Sequence[SegmentBatch], ids: Collection[str]) -> list[Segme
                 SegmentBatch(
                     batch.modality,
                     [batch.segments[i] for i in rows],
-                    Embeddings(
-                        shared=batch.embeddings.shared[rows], tower=batch.embeddings.tower[rows]
-                    ),
+                    batch.embeddings.take(np.array(rows, np.intp)),
                     {query: own for query, own in known.items() if np.isfinite(own).all()},
                 )
             )
