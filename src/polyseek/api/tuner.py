@@ -94,8 +94,8 @@ class Tuner:
         tuning = self._store.tuning
         if tuning is None:
             return False
-        moved = tuning.adapted != self._adapters().keys
-        return moved or bool(outgrown(tuning, self._store.counts()))
+        moved = self._adapters().moved_since(tuning.adapted)
+        return bool(moved or outgrown(tuning, self._store.counts()))
 
     def bank(self, *, brief: bool = False) -> Embeddings:
         """The embedded queries of the bank in use; what must be embedded is a sample if `brief`."""

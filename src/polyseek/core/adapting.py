@@ -187,6 +187,12 @@ class Adapters:
         """What calibrations must have been fitted to, by pair; those of other pairs to nothing."""
         return {pair: self.key(pair) for pair, _, _ in self._serving}
 
+    def moved_since(self, adapted: Mapping[Pair, str]) -> list[Pair]:
+        """Pairs whose queries lay elsewhere when something was fitted to these keys."""
+        keys = self.keys
+        pairs = {*adapted, *keys}
+        return sorted(p for p in pairs if adapted.get(p, NOTHING) != keys.get(p, NOTHING))
+
     @property
     def calibrations(self) -> Mapping[Pair, Calibration]:
         """Of the joined modalities' pairs, as far as no adapter moves the queries."""

@@ -105,12 +105,11 @@ def check_tuning(subject: Subject) -> Check:
         f"{name}: {before:,} assets when it was tuned, {now:,} now"
         for name, (before, now) in grown.items()
     ]
-    stale = sorted(
-        f"{query} -> {target}"
-        for query, target in {**tuning.adapted, **subject.adapters.keys}
-        if tuning.key((query, target)) != subject.adapters.key((query, target))
-    ) if tuning else []  # fmt: skip
-    notes += [f"{name}: tuned when an adapter had moved such queries elsewhere" for name in stale]
+    stale = subject.adapters.moved_since(tuning.adapted) if tuning else []
+    notes += [
+        f"{query} -> {target}: tuned when an adapter had moved such queries elsewhere"
+        for query, target in stale
+    ]
     if tuning is None and large:
         notes.append("never tuned: what ships with the encoder is in use")
     elif tuning is None:
